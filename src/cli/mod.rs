@@ -1,0 +1,1 @@
+//! One file per verb: calls and printing, no logic.

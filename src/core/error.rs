@@ -1,0 +1,178 @@
+//! What can go wrong: with one item, with the configuration, with the run.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Why an item could not be processed. Not meeting a range is a rejection, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The bytes could not be read or fetched.
+    Unreadable,
+    /// The bytes contradict their format.
+    Corrupt,
+    /// The format, codec or size is not handled.
+    Unsupported,
+    /// Nothing is there: no such file, no video stream, no frame.
+    Missing,
+    /// The item took longer than its deadline.
+    Timeout,
+    /// A model refused its input or gave nonsense.
+    Model,
+    /// A remote service failed.
+    Remote,
+    /// Memory ran out.
+    OutOfMemory,
+    /// Native code died on this item, twice.
+    Crash,
+    /// Our mistake.
+    Bug,
+}
+
+impl ErrorKind {
+    /// Whether trying again may help.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Timeout | Self::Remote | Self::OutOfMemory)
+    }
+    /// The name used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Corrupt => "corrupt",
+            Self::Unsupported => "unsupported",
+            Self::Missing => "missing",
+            Self::Timeout => "timeout",
+            Self::Model => "model",
+            Self::Remote => "remote",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Crash => "crash",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One item failed; the run goes on. Stage and item path are added by the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{kind}: {what}")]
+pub struct ItemError {
+    /// The kind, for counting and retrying.
+    pub kind: ErrorKind,
+    /// One sentence without a full stop: what was wrong, where, what helps.
+    pub what: String,
+}
+
+impl ItemError {
+    /// An error of that kind.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+        }
+    }
+    /// The same error with words in front: `context: what`.
+    #[must_use]
+    pub fn context(self, context: impl fmt::Display) -> Self {
+        Self {
+            kind: self.kind,
+            what: format!("{context}: {}", self.what),
+        }
+    }
+}
+
+/// One thing wrong with what the user wrote, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// File and line, key path or line of a manifest, such as `edit-pairs.toml:12: split.treshold`.
+    pub place: String,
+    /// What is wrong and what helps, lower case, no full stop.
+    pub what: String,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// Everything wrong with a configuration, at once.
+#[derive(Clone, Debug, Default, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl ConfigError {
+    /// An error with one problem.
+    pub fn one(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self(vec![Problem::new(place, what)])
+    }
+}
+
+/// The run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FatalError {
+    /// The configuration or manifest is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A model's weights are not there.
+    #[error("model {name}: {what}; run `framewright models pull {name}`")]
+    ModelMissing {
+        /// Card name.
+        name: String,
+        /// Which file, where it was looked for.
+        what: String,
+    },
+    /// A card and its graph disagree.
+    #[error("{}: expected {expected}, got {got}", file.display())]
+    SpecMismatch {
+        /// What the card says.
+        expected: String,
+        /// What the graph says.
+        got: String,
+        /// The model file.
+        file: PathBuf,
+    },
+    /// A library the run needs is not there or does not load.
+    #[error("{what}")]
+    Library {
+        /// Which one, why, and what helps.
+        what: String,
+    },
+    /// A file of the run could not be written or read.
+    #[error("{}: {what}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        what: String,
+    },
+    /// The run's folder belongs to another run, or a counted item is gone.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl FatalError {
+    /// A failed file operation.
+    pub fn disk(path: impl Into<PathBuf>, error: impl fmt::Display) -> Self {
+        Self::Disk {
+            path: path.into(),
+            what: error.to_string(),
+        }
+    }
+}

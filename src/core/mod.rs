@@ -1,0 +1,29 @@
+//! Vocabulary: the types that flow, without input, output or threads.
+//!
+//! Names follow `docs/glossary.md`; one word has one meaning everywhere.
+
+mod budget;
+mod error;
+mod funnel;
+mod geometry;
+mod id;
+mod image;
+mod item;
+mod mask;
+mod score;
+mod time;
+
+pub use budget::{ByteBudget, Permit};
+pub use error::{ConfigError, ErrorKind, FatalError, ItemError, Problem};
+pub use funnel::{Funnel, RootCounts, StageCounts};
+pub use geometry::BoxPx;
+pub use id::{Fingerprint, Hasher, ItemPath, Key, SampleId, SceneId, VideoId};
+pub use image::{Rgb8, SizeRule};
+pub use item::{
+    Change, Draft, EncodedImage, Frame, FramePair, FrameRef, Instruction, Judgement, LocalFile,
+    ManifestEntry, ModelRef, PairCandidate, Sample, SampledFrame, Scene, SceneSamples, SceneStats,
+    Video, VideoInfo,
+};
+pub use mask::{Mask, Rle};
+pub use score::{Range, Score, Scores};
+pub use time::{FrameIndex, Point, Pts, Span, TimeBase};

@@ -1,0 +1,1 @@
+//! Bytes out and in: manifests, rows, shards, reports.

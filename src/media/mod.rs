@@ -1,0 +1,1 @@
+//! Decoding, in process through libav. The only place that names `ffmpeg_next`.

@@ -1,0 +1,1 @@
+//! The chains: read one to understand a product.

@@ -1,0 +1,1 @@
+//! Durable bytes: the only place that creates or renames files of a run.
