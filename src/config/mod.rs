@@ -1,1 +1,14 @@
-//! TOML text to a checked configuration; pure.
+//! TOML text to a checked [`Config`]; pure. All problems are found at once.
+
+mod check;
+mod load;
+mod schema;
+mod sections;
+
+pub use load::{Loaded, Source, load};
+pub use schema::{config_markdown, json_schema};
+pub use sections::{
+    Adaptive, Config, Content, Detector, Duplicate, Endpoint, FilterChoice, Gap, ImageFormat,
+    Ingest, Instruct, InstructionWriter, Judge, JudgeBackend, Limits, Mode, Models, Output,
+    ProposePairs, SampleFrames, Split, TransnetV2, Workers,
+};

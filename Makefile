@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test build setup fmt lint docs bench-viewpoint clean-demo ci
+
+BIN := target/release/framewright
+
+help:            ## Lists the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
+
+demo: build      ## Sets up, builds, fetches weights and clips, mines edit pairs into out/demo
+	@bash scripts/demo_clips.sh
+	@$(BIN) models pull transnet_v2 efficientnet_lite0
+	@bash scripts/demo.sh $(BIN)
+
+test: setup      ## Sets up and runs every test
+	@bash scripts/test.sh
+
+build:           ## Sets up and builds target/release/framewright
+	@bash scripts/setup.sh --no-tests
+	@echo "build: compiling (the first time takes about ten minutes on two cores)"
+	@cargo build --release --locked --quiet
+
+setup:           ## Installs Debian packages and the ONNX Runtime library
+	@bash scripts/setup.sh
+
+fmt:             ## Formats the code
+	@cargo fmt
+
+lint:            ## Formatting and clippy, warnings are errors
+	@cargo fmt --check
+	@cargo clippy --all-targets --locked -- -D warnings
+
+docs:            ## Regenerates docs/config.md and docs/row-schema.md
+	@FRAMEWRIGHT_BLESS=1 cargo test --locked --quiet generated_docs
+
+bench-viewpoint: ## Measures the viewpoint filter against known camera motion (needs test clips)
+	@cargo run --release --locked --quiet --example viewpoint_roc
+
+clean-demo:      ## Removes the demo's results
+	@rm -rf out/demo
+
+ci: lint test    ## What a change must pass

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Builds and runs every test. Real weights are fetched once; without them their tests say so.
+set -euo pipefail
+
+echo "test: compiling (the first time takes about ten minutes on two cores)"
+cargo build --locked --quiet
+echo "test: fetching model weights"
+target/debug/framewright models pull transnet_v2 efficientnet_lite0
+bash scripts/demo_clips.sh
+echo "test: running"
+exec cargo test --locked
