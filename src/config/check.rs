@@ -137,10 +137,7 @@ fn check_value(
     let fits = types.contains(&got) || (got == "integer" && types.contains(&"number"));
     if !fits {
         let expected: Vec<&str> = types.into_iter().filter(|t| *t != "null").collect();
-        problems.push(Problem::new(
-            at(),
-            format!("expected {}, got {got}", expected.join(" or ")),
-        ));
+        problem(format!("expected {}, got {got}", expected.join(" or ")));
         return;
     }
     if let Some(number) = number(value.get_ref()) {
@@ -156,10 +153,7 @@ fn check_value(
                 (Some(min), None) => format!("at least {min}"),
                 (_, max) => format!("at most {}", max.unwrap_or_default()),
             };
-            problems.push(Problem::new(
-                at(),
-                format!("must be {bounds}, got {number}"),
-            ));
+            problem(format!("must be {bounds}, got {number}"));
         }
     }
 }

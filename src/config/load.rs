@@ -60,15 +60,7 @@ pub fn load(
                     + 1;
                 format!("{file_name}:{line}: {path}")
             };
-            check_table(
-                &schema,
-                &schema,
-                &document,
-                "",
-                known_filters,
-                &place,
-                &mut problems,
-            );
+            problems.extend(check_document(&schema, &document, known_filters, &place));
             leaves(&table, "", &mut from_file);
             merge(&mut merged, table);
         }
@@ -110,15 +102,7 @@ pub fn load(
         };
         if let Ok((document, table)) = parse(line) {
             let place = |_: usize, path: &str| format!("--set {path}");
-            check_table(
-                &schema,
-                &schema,
-                &document,
-                "",
-                known_filters,
-                &place,
-                &mut problems,
-            );
+            problems.extend(check_document(&schema, &document, known_filters, &place));
             leaves(&table, "", &mut from_set);
             merge(&mut merged, table);
         }
