@@ -272,9 +272,6 @@ fn run_sequential<R: Send + 'static, T: Send + 'static>(
             let envelope = source.next(&mut |made| report(made));
             let is_over = envelope.is_none();
             if let Some(envelope) = envelope {
-                if let Some(meter) = source.crew.monitor.meters().first() {
-                    meter.queued.store(0, Ordering::Relaxed);
-                }
                 first(envelope);
             }
             let mut ended = 0;
