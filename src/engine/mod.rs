@@ -1,5 +1,26 @@
 //! Typed stages, bounded channels, tickets, ledger. Knows nothing about video, models or Parquet.
 
+mod chain;
+mod desk;
+mod envelope;
+mod in_flight;
+mod ledger;
+mod memo;
+mod monitor;
+mod runner;
 mod stage;
+mod station;
+mod stop;
+mod watchdog;
 
+pub use chain::Chain;
+pub use desk::Sink;
+pub use envelope::{Root, RootRef};
+pub use in_flight::{Busy, InFlight};
+pub use ledger::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine, RootLine};
+pub use memo::Memo;
+pub use monitor::{Activity, Monitor, RootsReading, StageReading};
+pub use runner::{Ended, RunOptions, RunSummary, Runner};
 pub use stage::{ItemContext, Outbox, Outcome, Rejection, Stage, Worker};
+pub use stop::{Stop, StopState, install_signals};
+pub use watchdog::Watchdog;

@@ -74,23 +74,24 @@ pub struct ItemContext {
 /// Where a worker puts results. Emitting hands the item on at once, so it may block when the next
 /// stage is busy.
 pub struct Outbox<'a, T> {
-    context: &'a ItemContext,
+    context: ItemContext,
     deliver: &'a mut dyn FnMut(Outcome<T>),
     delivered: u32,
 }
 
 impl<'a, T> Outbox<'a, T> {
     /// An outbox that gives every outcome to `deliver`, in order.
-    pub fn new(context: &'a ItemContext, deliver: &'a mut dyn FnMut(Outcome<T>)) -> Self {
+    pub fn new(context: &ItemContext, deliver: &'a mut dyn FnMut(Outcome<T>)) -> Self {
         Self {
-            context,
+            context: context.clone(),
             deliver,
             delivered: 0,
         }
     }
-    /// The item being processed.
+    /// The item being processed. Time spent waiting in `emit` moves its deadline, so ask anew after
+    /// each one.
     pub fn context(&self) -> &ItemContext {
-        self.context
+        &self.context
     }
     /// Hands a child on to the next stage.
     pub fn emit(&mut self, item: T) {
@@ -111,6 +112,11 @@ impl<'a, T> Outbox<'a, T> {
 
     fn put(&mut self, outcome: Outcome<T>) {
         self.delivered += 1;
+        let start = Instant::now();
         (self.deliver)(outcome);
+        // A busy next stage is not this item's fault.
+        if let Some(moved) = self.context.deadline.checked_add(start.elapsed()) {
+            self.context.deadline = moved;
+        }
     }
 }

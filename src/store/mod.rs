@@ -1,1 +1,7 @@
 //! Durable bytes: the only place that creates or renames files of a run.
+
+mod local;
+
+pub use local::{
+    Appender, RunLock, create_dir, list, lock_dir, publish, publish_bytes, read, remove,
+};

@@ -1,0 +1,128 @@
+//! Values of costly computations, kept on disk under a hash of everything they depend on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::core::{FatalError, Key};
+use crate::store;
+
+/// A folder of values: `<folder>/<stage>/<2 hex>/<key>`. A file is the value as JSON and, in a
+/// second line, its CRC-32. Cheap to clone; clones share the counters.
+#[derive(Clone, Debug)]
+pub struct Memo(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Memo {
+    /// Opens the folder, making it if it is missing.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the path.
+    pub fn open(folder: &Path) -> Result<Self, FatalError> {
+        store::create_dir(folder)?;
+        Ok(Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        })))
+    }
+
+    /// The value of a key; none if there is none, or a damaged one, or one of another shape.
+    pub fn get<V: DeserializeOwned>(&self, stage: &str, key: &Key) -> Option<V> {
+        let path = self.path(stage, key);
+        let value = match store::read(&path) {
+            Ok(bytes) => bytes.and_then(|bytes| unsealed(&bytes, &path)),
+            Err(error) => {
+                tracing::warn!("{error}; the value is computed again");
+                None
+            }
+        };
+        let counter = if value.is_some() {
+            &self.0.hits
+        } else {
+            &self.0.misses
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        value
+    }
+
+    /// Keeps the value of a key, whole and durable.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the path.
+    pub fn put<V: Serialize>(&self, stage: &str, key: &Key, value: &V) -> Result<(), FatalError> {
+        let path = self.path(stage, key);
+        let json = serde_json::to_vec(value).map_err(|e| FatalError::disk(&path, e))?;
+        if let Some(folder) = path.parent() {
+            store::create_dir(folder)?;
+        }
+        store::publish(&path, |file| {
+            file.write_all(&json)?;
+            writeln!(file, "\n{:08x}", crc32fast::hash(&json))
+        })
+    }
+
+    /// How often a value was found since [`Memo::open`].
+    pub fn hits(&self) -> u64 {
+        self.0.hits.load(Ordering::Relaxed)
+    }
+    /// How often a value was not found since [`Memo::open`].
+    pub fn misses(&self) -> u64 {
+        self.0.misses.load(Ordering::Relaxed)
+    }
+
+    fn path(&self, stage: &str, key: &Key) -> PathBuf {
+        let name = key.as_str();
+        let prefix = name.get(..2).unwrap_or("00");
+        self.0.folder.join(stage).join(prefix).join(name)
+    }
+}
+
+fn unsealed<V: DeserializeOwned>(bytes: &[u8], path: &Path) -> Option<V> {
+    let text = bytes.trim_ascii_end();
+    let value = text
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map(|at| text.split_at(at))
+        .filter(|(json, crc)| format!("\n{:08x}", crc32fast::hash(json)).as_bytes() == *crc)
+        .and_then(|(json, _)| serde_json::from_slice(json).ok());
+    if value.is_none() {
+        tracing::warn!("{}: damaged; the value is computed again", path.display());
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_after_reopening_and_damaged_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::from_hash([7; 32]);
+        let memo = Memo::open(folder.path()).unwrap();
+        assert_eq!(memo.get::<Vec<u32>>("split", &key), None);
+        memo.put("split", &key, &vec![1_u32, 2]).unwrap();
+
+        let memo = Memo::open(folder.path()).unwrap();
+        assert_eq!(memo.get("split", &key), Some(vec![1_u32, 2]));
+        assert_eq!(memo.get::<Vec<u32>>("judge", &key), None);
+        assert_eq!((memo.hits(), memo.misses()), (1, 1));
+
+        let path = memo.path("split", &key);
+        let text = String::from_utf8(store::read(&path).unwrap().unwrap()).unwrap();
+        store::publish_bytes(&path, text.replace("[1,2]", "[1,3]").as_bytes()).unwrap();
+        assert_eq!(memo.get::<Vec<u32>>("split", &key), None);
+        memo.put("split", &key, &"other shape").unwrap();
+        assert_eq!(memo.get::<Vec<u32>>("split", &key), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! Stopping early: the first signal drains, the second aborts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::core::FatalError;
+
+/// How far a run has been asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopState {
+    /// Not at all.
+    Running,
+    /// No new roots; those in flight are finished.
+    Draining,
+    /// Workers stop at their next item; roots in flight are not committed.
+    Aborting,
+}
+
+/// A flag shared by everyone who may stop a run or has to heed it. It only ever goes up.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicU8>);
+
+impl Stop {
+    /// A flag that says [`StopState::Running`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Asks for no new roots.
+    pub fn drain(&self) {
+        self.0.fetch_max(1, Ordering::SeqCst);
+    }
+    /// Asks to leave as soon as possible.
+    pub fn abort(&self) {
+        self.0.fetch_max(2, Ordering::SeqCst);
+    }
+    /// One step further: running, draining, aborting.
+    pub fn escalate(&self) -> StopState {
+        if self.state() == StopState::Running {
+            self.drain();
+        } else {
+            self.abort();
+        }
+        self.state()
+    }
+    /// What was asked for so far.
+    pub fn state(&self) -> StopState {
+        match self.0.load(Ordering::SeqCst) {
+            0 => StopState::Running,
+            1 => StopState::Draining,
+            _ => StopState::Aborting,
+        }
+    }
+}
+
+/// Lets SIGINT and SIGTERM move `stop`: the first drains, the second aborts.
+///
+/// # Errors
+/// [`FatalError::Library`] if the handlers cannot be installed.
+pub fn install_signals(stop: &Stop) -> Result<(), FatalError> {
+    let library = |e: std::io::Error| FatalError::Library {
+        what: format!("signal handlers cannot be installed: {e}"),
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(library)?;
+    let stop = stop.clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                match stop.escalate() {
+                    StopState::Aborting => tracing::warn!("stopping now; work in flight is lost"),
+                    _ => tracing::warn!(
+                        "finishing the videos in flight; interrupt again to stop at once"
+                    ),
+                }
+            }
+        })
+        .map_err(library)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_only_goes_up() {
+        let stop = Stop::new();
+        assert_eq!(stop.state(), StopState::Running);
+        assert_eq!(stop.escalate(), StopState::Draining);
+        assert_eq!(stop.escalate(), StopState::Aborting);
+        stop.drain();
+        assert_eq!(stop.state(), StopState::Aborting);
+    }
+}

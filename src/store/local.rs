@@ -1,0 +1,276 @@
+//! Files on a local (or mounted) file system.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::core::FatalError;
+
+/// Tells temporary names of one process apart: two threads may publish the same file.
+static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// Large enough that a Parquet page or a picture goes out in few system calls.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path
+        .file_name()
+        .map_or("file".into(), OsStr::to_string_lossy);
+    let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    folder_of(path).join(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}
+
+/// Makes the entry of a file in its folder durable.
+fn sync_folder(folder: &Path) -> Result<(), FatalError> {
+    File::open(folder)
+        .and_then(|open| open.sync_all())
+        .map_err(|e| FatalError::disk(folder, e))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that creates files; the caller sees only the renamed result"
+)]
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, File::create(path)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that renames files, after they were made durable"
+)]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Writes a file so that it is either whole and durable, or not there: a temporary file in the
+/// same folder, fsync, rename, fsync of the folder. An old file of that name is replaced.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the final path; the temporary file is removed.
+pub fn publish(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FatalError> {
+    let temporary = temporary_beside(path);
+    if let Err(error) = write_whole(&temporary, write).and_then(|()| rename(&temporary, path)) {
+        // The write error is the one to report; a left-over is recognisable by its suffix.
+        let _ = fs::remove_file(&temporary);
+        return Err(FatalError::disk(path, error));
+    }
+    sync_folder(folder_of(path))
+}
+
+/// [`publish`] for bytes in memory.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn publish_bytes(path: &Path, bytes: &[u8]) -> Result<(), FatalError> {
+    publish(path, |file| file.write_all(bytes))
+}
+
+/// Makes a folder and its parents; one that is there already is fine.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn create_dir(path: &Path) -> Result<(), FatalError> {
+    fs::create_dir_all(path).map_err(|e| FatalError::disk(path, e))
+}
+
+/// The bytes of a file; none if there is no such file.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path, for anything but a missing file.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FatalError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FatalError::disk(path, error)),
+    }
+}
+
+/// Deletes a file; a missing one is fine.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn remove(path: &Path) -> Result<(), FatalError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FatalError::disk(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The paths in a folder, sorted, without temporary files; none if there is no such folder.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, FatalError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FatalError::disk(folder, error)),
+    };
+    let mut paths = entries
+        .map(|entry| entry.map(|found| found.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|e| FatalError::disk(folder, e))?;
+    paths.retain(|path| path.extension() != Some(OsStr::new("tmp")));
+    paths.sort();
+    Ok(paths)
+}
+
+/// An append-only file whose appends are durable one by one.
+#[derive(Debug)]
+pub struct Appender {
+    file: File,
+    path: PathBuf,
+}
+
+impl Appender {
+    /// Opens a file for appending; makes it and its folder if they are missing.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the path.
+    pub fn open(path: &Path) -> Result<Self, FatalError> {
+        let folder = folder_of(path);
+        create_dir(folder)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| FatalError::disk(path, e))?;
+        sync_folder(folder)?;
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// Adds bytes with one write and returns when they are on the disk.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the path; a part may have been written.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FatalError> {
+        self.file
+            .write_all(bytes)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| FatalError::disk(&self.path, e))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The right to write into a run's folder; dropping gives it back, and so does the process's end.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+/// Takes the folder for this process by an advisory lock on `<folder>/.lock`.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the lock file, also when another process holds it.
+pub fn lock_dir(folder: &Path) -> Result<RunLock, FatalError> {
+    create_dir(folder)?;
+    let path = folder.join(".lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|e| FatalError::disk(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            // Only decorates the message.
+            let _ = file.read_to_string(&mut owner);
+            let owner = owner.trim();
+            let who = if owner.is_empty() {
+                String::new()
+            } else {
+                format!(" (process {owner})")
+            };
+            return Err(FatalError::disk(
+                path,
+                format!(
+                    "another run{who} is using this folder; wait for it or choose another --out"
+                ),
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(FatalError::disk(path, error)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|e| FatalError::disk(&path, e))?;
+    Ok(RunLock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        publish_bytes(&path, b"old").unwrap();
+        let error = publish(&path, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        })
+        .unwrap_err();
+        assert!(
+            error.to_string().ends_with("report.json: disk full"),
+            "{error}"
+        );
+        assert_eq!(read(&path).unwrap().unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn appends_survive_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log/a.jsonl");
+        Appender::open(&path).unwrap().append(b"1\n").unwrap();
+        Appender::open(&path).unwrap().append(b"2\n").unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), b"1\n2\n");
+    }
+
+    #[test]
+    fn a_folder_has_one_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock_dir(folder.path()).unwrap();
+        let error = lock_dir(folder.path()).unwrap_err().to_string();
+        let who = format!("another run (process {})", std::process::id());
+        assert!(error.contains(&who), "{error}");
+        drop(first);
+        lock_dir(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn missing_things_are_not_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        assert!(read(&missing).unwrap().is_none());
+        assert!(list(&missing).unwrap().is_empty());
+        remove(&missing).unwrap();
+    }
+}
