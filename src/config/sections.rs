@@ -162,8 +162,6 @@ pub struct Output {
     pub image_max_px: u64,
     /// "drop": the first failing filter rejects; "score": filters only record.
     pub mode: Mode,
-    /// Pairs in the gallery of report.html.
-    pub gallery_pairs: usize,
 }
 
 impl Default for Output {
@@ -174,7 +172,6 @@ impl Default for Output {
             jpeg_quality: 95,
             image_max_px: 1_048_576,
             mode: Mode::Drop,
-            gallery_pairs: 60,
         }
     }
 }

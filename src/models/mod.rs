@@ -2,6 +2,10 @@
 //!
 //! No thresholds in here: models measure, configuration decides.
 
+mod writer;
+
+pub use writer::{InstructionJudge, InstructionWriter, JUDGE_AXES, Judged, Written};
+
 use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
 
 /// The border between two scenes.

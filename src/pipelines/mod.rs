@@ -1,1 +1,140 @@
-//! The chains: read one to understand a product.
+//! The chains: read one to understand a product. Also what every product's run has in common.
+
+pub mod edit_pairs;
+mod factories;
+mod plan;
+mod run_dir;
+mod runner;
+mod shards;
+mod sink;
+
+pub use factories::{Models, detector_factory};
+pub use plan::{Plan, PlanStage, plan};
+pub use run_dir::{RunDir, RunInfo};
+pub use runner::{RunRequest, RunResult, run};
+
+use crate::config::{Config, FilterChoice, Loaded, load};
+use crate::core::{ConfigError, Range};
+use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS};
+
+/// A product: its name in files and the recipe that is built in.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineDef {
+    /// `pipeline = "…"` and the name of shards.
+    pub name: &'static str,
+    /// Name on the command line.
+    pub alias: &'static str,
+    /// The recipe with every key.
+    pub recipe: &'static str,
+    /// One line for help.
+    pub about: &'static str,
+}
+
+/// All products.
+pub const PIPELINES: &[PipelineDef] = &[PipelineDef {
+    name: "edit_pairs",
+    alias: "edit-pairs",
+    recipe: include_str!("../../pipelines/edit-pairs.toml"),
+    about: "two real frames of one scene that differ by one describable change",
+}];
+
+/// A filter as the reports see it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct FilterInfo {
+    /// Config key; the column is `score_<name>`.
+    pub name: &'static str,
+    /// Unit of the score.
+    pub unit: &'static str,
+    /// What it measures.
+    pub about: &'static str,
+    /// Scores inside are kept.
+    pub range: Range,
+    /// Whether it measures at all.
+    pub is_enabled: bool,
+}
+
+/// Names that `[filters]` may hold.
+pub fn filter_names() -> Vec<&'static str> {
+    let scene = SCENE_FILTERS.iter().map(|def| def.name);
+    scene.chain(PAIR_FILTERS.iter().map(|def| def.name)).collect()
+}
+
+/// Every filter with the range that a config gives it, in table order.
+pub fn filter_infos(config: &Config) -> Vec<FilterInfo> {
+    let mut infos: Vec<FilterInfo> = SCENE_FILTERS.iter().map(|def| info(config, def)).collect();
+    infos.extend(PAIR_FILTERS.iter().map(|def| info(config, def)));
+    infos
+}
+
+fn info<T>(config: &Config, def: &FilterDef<T>) -> FilterInfo {
+    let choice = config.filters.get(def.name);
+    FilterInfo {
+        name: def.name,
+        unit: def.unit,
+        about: def.about,
+        range: range(def.default, choice),
+        is_enabled: choice.and_then(|choice| choice.enabled).unwrap_or(true),
+    }
+}
+
+/// A filter's default range with the sides that the config sets.
+fn range(default: Range, choice: Option<&FilterChoice>) -> Range {
+    let (min, max) = choice.map_or((None, None), |choice| (choice.min, choice.max));
+    Range { min: min.or(default.min), max: max.or(default.max) }
+}
+
+/// Reads a pipeline by file name or by the name of a built-in recipe.
+///
+/// # Errors
+/// Every problem at once.
+pub fn load_pipeline(pipeline: &str, sets: &[String]) -> Result<Loaded, ConfigError> {
+    let built_in = PIPELINES.iter().find(|def| def.alias == pipeline || def.name == pipeline);
+    let text = match built_in {
+        Some(def) => def.recipe.to_owned(),
+        None => std::fs::read_to_string(pipeline).map_err(|error| {
+            let known: Vec<&str> = PIPELINES.iter().map(|def| def.alias).collect();
+            let what = format!("{error}; a pipeline is a file or one of: {}", known.join(", "));
+            ConfigError::one(pipeline, what)
+        })?,
+    };
+    let loaded = load(&text, pipeline, sets, &filter_names())?;
+    if PIPELINES.iter().all(|def| def.name != loaded.config.pipeline) {
+        let known: Vec<&str> = PIPELINES.iter().map(|def| def.name).collect();
+        let what =
+            format!("unknown pipeline `{}`, expected one of {known:?}", loaded.config.pipeline);
+        return Err(ConfigError::one(format!("{pipeline}: pipeline"), what));
+    }
+    Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recipe_states_every_default() {
+        for def in PIPELINES {
+            let loaded = load(def.recipe, def.alias, &[], &filter_names()).unwrap();
+            let mut config = loaded.config;
+            // Ranges stand in the filter table and in the recipe; both must say the same.
+            for info in filter_infos(&Config::default()) {
+                let choice = config.filters.remove(info.name);
+                let choice = choice.unwrap_or_else(|| panic!("filters.{} is missing", info.name));
+                assert_eq!((choice.min, choice.max), (info.range.min, info.range.max), "{}", info.name);
+            }
+            assert_eq!(config, Config::default());
+        }
+    }
+
+    #[test]
+    fn the_recipe_mentions_every_key() {
+        let markdown = crate::config::config_markdown(&[]);
+        for line in markdown.lines().filter(|line| line.starts_with("| `")) {
+            let path = line.split('`').nth(1).unwrap();
+            let key = path.rsplit('.').next().unwrap();
+            if key != "<name>" {
+                assert!(PIPELINES[0].recipe.contains(key), "{path} is not in the recipe");
+            }
+        }
+    }
+}

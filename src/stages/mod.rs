@@ -1,1 +1,12 @@
 //! One file per stage.
+
+pub mod encode;
+pub mod fetch_frames;
+pub mod ingest;
+pub mod instruct;
+pub mod judge;
+pub mod propose_pairs;
+mod sampler;
+mod scene_builder;
+pub mod screen;
+pub mod split;

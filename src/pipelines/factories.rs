@@ -1,0 +1,231 @@
+//! From names in the config to running detectors, embedders, writers and judges.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Detector, InstructionWriter as Writer, JudgeBackend};
+use crate::core::{ConfigError, FatalError, Hasher, ModelRef};
+use crate::filters::ModelSource;
+use crate::models::caption::{
+    ChatJudge, ChatWriter, Endpoint, EndpointOptions, PromptText, TemplateWriter,
+};
+use crate::models::embed::EfficientNetLite0;
+use crate::models::scene::{
+    AdaptiveDetector, AdaptiveOptions, ContentDetector, ContentOptions, TransNetOptions, TransNetV2,
+};
+use crate::models::{Embedder, ModelStore, SceneDetector};
+use crate::runtime::SessionOptions;
+use crate::stages::instruct::WriterFactory;
+use crate::stages::judge::JudgeFactory;
+use crate::stages::split::DetectorFactory;
+
+/// Makes the models that a config names.
+#[derive(Clone)]
+pub struct Models {
+    config: Arc<Config>,
+    store: Arc<ModelStore>,
+    endpoint: Option<Endpoint>,
+}
+
+impl Models {
+    /// Models from a store; nothing is loaded yet.
+    ///
+    /// # Errors
+    /// When the endpoint's settings are wrong.
+    pub fn new(config: Arc<Config>, store: Arc<ModelStore>) -> Result<Self, ConfigError> {
+        let needs_endpoint = config.instruct.writer == Writer::Endpoint
+            || config.judge.backend == JudgeBackend::Endpoint;
+        let endpoint =
+            needs_endpoint.then(|| Endpoint::new(endpoint_options(&config))).transpose()?;
+        Ok(Self { config, store, endpoint })
+    }
+
+    /// Names of the models with weights that the config needs, by role.
+    pub fn weights_needed(config: &Config, embeds: bool) -> Vec<(&'static str, String)> {
+        let mut needed = Vec::new();
+        if config.split.detector == Detector::TransnetV2 {
+            needed.push(("scene_detector", "transnet_v2".to_owned()));
+        }
+        if embeds {
+            needed.push(("embedder", config.models.embedder.clone()));
+        }
+        needed
+    }
+
+    /// Every model that has a part in a row.
+    ///
+    /// # Errors
+    /// When a model is unknown.
+    pub fn refs(&self, embeds: bool) -> Result<Vec<ModelRef>, FatalError> {
+        let mut refs = Vec::new();
+        for (role, name) in Self::weights_needed(&self.config, embeds) {
+            refs.push(ModelRef { role: role.to_owned(), model: self.store.digest(&name)? });
+        }
+        if self.config.split.detector != Detector::TransnetV2 {
+            let model = self.config.split.detector.name().to_owned();
+            refs.push(ModelRef { role: "scene_detector".into(), model });
+        }
+        let endpoint = || format!("endpoint:{}", self.config.endpoint.model);
+        let writer = match self.config.instruct.writer {
+            Writer::Template => "template".to_owned(),
+            Writer::Endpoint => endpoint(),
+        };
+        refs.push(ModelRef { role: "instruction_writer".into(), model: writer });
+        if self.config.judge.backend == JudgeBackend::Endpoint {
+            refs.push(ModelRef { role: "judge".into(), model: endpoint() });
+        }
+        Ok(refs)
+    }
+
+    /// The instruction writer's factory and identity.
+    ///
+    /// # Errors
+    /// When the prompt is unknown.
+    pub fn writer(&self) -> Result<(WriterFactory, String), ConfigError> {
+        match (self.config.instruct.writer, &self.endpoint) {
+            (Writer::Endpoint, Some(endpoint)) => {
+                let prompt = prompt("instruct.prompt", &self.config.instruct.prompt)?;
+                let identity = endpoint_identity(&self.config, prompt);
+                let endpoint = endpoint.clone();
+                let make = move || {
+                    let writer = ChatWriter::new(Box::new(endpoint.clone()), prompt);
+                    Ok(Box::new(writer) as Box<_>)
+                };
+                Ok((Arc::new(make), identity))
+            }
+            _ => {
+                let make = || Ok(Box::new(TemplateWriter) as Box<_>);
+                Ok((Arc::new(make), TemplateWriter::IDENTITY.to_owned()))
+            }
+        }
+    }
+
+    /// The judge's factory and identity, if there is a judge.
+    ///
+    /// # Errors
+    /// When the prompt is unknown.
+    pub fn judge(&self) -> Result<Option<(JudgeFactory, String)>, ConfigError> {
+        let Some(endpoint) =
+            self.endpoint.clone().filter(|_| self.config.judge.backend == JudgeBackend::Endpoint)
+        else {
+            return Ok(None);
+        };
+        let prompt = prompt("judge.prompt", &self.config.judge.prompt)?;
+        let identity = endpoint_identity(&self.config, prompt);
+        let make = move || {
+            let judge = ChatJudge::new(Box::new(endpoint.clone()), prompt);
+            Ok(Box::new(judge) as Box<_>)
+        };
+        Ok(Some((Arc::new(make), identity)))
+    }
+
+    /// The scene detector's factory and identity.
+    ///
+    /// # Errors
+    /// When a model is unknown.
+    pub fn detector(&self) -> Result<(DetectorFactory, String), FatalError> {
+        detector_factory(&self.config, &self.store)
+    }
+}
+
+/// The scene detector that a config names, and everything its cuts depend on.
+///
+/// # Errors
+/// When a model is unknown.
+pub fn detector_factory(
+    config: &Config,
+    store: &Arc<ModelStore>,
+) -> Result<(DetectorFactory, String), FatalError> {
+    let split = config.split.clone();
+    let identity = |settings: String| format!("{}:{settings}", split.detector.name());
+    // The smallest scene length is kept by the split stage, in seconds.
+    Ok(match split.detector {
+        Detector::TransnetV2 => {
+            let identity = identity(format!(
+                "{}:{}",
+                store.digest("transnet_v2")?,
+                split.transnet_v2.threshold
+            ));
+            let store = Arc::clone(store);
+            let make = move || {
+                let options = TransNetOptions {
+                    threshold: split.transnet_v2.threshold,
+                    batch_windows: split.transnet_v2.batch_windows,
+                    ..TransNetOptions::default()
+                };
+                let detector = TransNetV2::open(&store, SessionOptions::default(), options)?;
+                Ok(Box::new(detector) as Box<dyn SceneDetector>)
+            };
+            (Arc::new(make), identity)
+        }
+        Detector::Adaptive => {
+            let options = AdaptiveOptions {
+                threshold: split.adaptive.threshold,
+                window_frames: split.adaptive.window_frames as _,
+                min_content: split.adaptive.min_content,
+                min_scene_frames: 1,
+                ..AdaptiveOptions::default()
+            };
+            let a = &split.adaptive;
+            let identity =
+                identity(format!("{}:{}:{}", a.threshold, a.window_frames, a.min_content));
+            let make = move || Ok(Box::new(AdaptiveDetector::new(options.clone())) as Box<_>);
+            (Arc::new(make), identity)
+        }
+        Detector::Content => {
+            let options = ContentOptions {
+                threshold: split.content.threshold,
+                min_scene_frames: 1,
+                ..ContentOptions::default()
+            };
+            let identity = identity(split.content.threshold.to_string());
+            let make = move || Ok(Box::new(ContentDetector::new(options.clone())) as Box<_>);
+            (Arc::new(make), identity)
+        }
+    })
+}
+
+impl ModelSource for Models {
+    fn embedder(&self) -> Result<Box<dyn Embedder>, ConfigError> {
+        let name = &self.config.models.embedder;
+        if name != "efficientnet_lite0" {
+            let what = format!("unknown embedder `{name}`, expected `efficientnet_lite0`");
+            return Err(ConfigError::one("models.embedder", what));
+        }
+        let embedder = EfficientNetLite0::open(&self.store, SessionOptions::default())
+            .map_err(|error| ConfigError::one("models.embedder", error.to_string()))?;
+        Ok(Box::new(embedder))
+    }
+}
+
+fn prompt(key: &str, name: &str) -> Result<PromptText, ConfigError> {
+    PromptText::find(name)
+        .ok_or_else(|| ConfigError::one(key, format!("no prompt `{name}` in prompts/")))
+}
+
+fn endpoint_identity(config: &Config, prompt: PromptText) -> String {
+    let endpoint = &config.endpoint;
+    let hash = Hasher::new("endpoint")
+        .str(&endpoint.base_url)
+        .str(&endpoint.model)
+        .int(i64::from(endpoint.max_answer_tokens))
+        .int(i64::from(endpoint.image_max_side_px))
+        .int(config.seed as i64)
+        .str(&prompt.label());
+    crate::core::Key::from_hash(hash.finish()).as_str().to_owned()
+}
+
+fn endpoint_options(config: &Config) -> EndpointOptions {
+    let endpoint = &config.endpoint;
+    EndpointOptions {
+        base_url: endpoint.base_url.clone(),
+        model: endpoint.model.clone(),
+        key_env: endpoint.key_env.clone(),
+        timeout_secs: endpoint.timeout_secs,
+        max_retries: endpoint.max_retries,
+        requests_per_sec: endpoint.requests_per_sec,
+        max_answer_tokens: endpoint.max_answer_tokens,
+        image_max_side_px: endpoint.image_max_side_px,
+        seed: config.seed,
+        ..EndpointOptions::default()
+    }
+}

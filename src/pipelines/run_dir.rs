@@ -1,0 +1,146 @@
+//! A run's folder: what lies where, and whose it is.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::FilterInfo;
+use crate::config::Config;
+use crate::core::{FatalError, ModelRef};
+use crate::store;
+
+/// Paths inside an output folder.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// The folder `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Resolved config, versions, digests.
+    pub fn run_json(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+    /// Finished shards.
+    pub fn shards(&self) -> PathBuf {
+        self.root.join("shards")
+    }
+    /// Scores and reasons of what was rejected.
+    pub fn rejects(&self) -> PathBuf {
+        self.root.join("rejects")
+    }
+    /// Commit log.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+    /// Remembered results of costly stages.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+    /// Rows of roots whose chunk is not complete.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+    /// Downloads and the like; emptied at each start.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+    /// Failed roots, one a line, for people and for `retry`.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine.jsonl")
+    }
+    /// A chunk's shard.
+    pub fn shard(&self, pipeline: &str, chunk: u32) -> PathBuf {
+        self.shards().join(format!("{pipeline}-{chunk:05}.parquet"))
+    }
+    /// A chunk's rejects.
+    pub fn reject_table(&self, chunk: u32) -> PathBuf {
+        self.rejects().join(format!("{chunk:05}.parquet"))
+    }
+
+    /// Makes the folders and empties `tmp`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn prepare(&self) -> Result<(), FatalError> {
+        for dir in [self.shards(), self.rejects(), self.ledger(), self.spool(), self.tmp()] {
+            store::create_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// What `run.json` says, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn info(&self) -> Result<Option<RunInfo>, FatalError> {
+        let path = self.run_json();
+        store::read(&path)?
+            .map(|bytes| {
+                serde_json::from_slice(&bytes).map_err(|error| FatalError::disk(&path, error))
+            })
+            .transpose()
+    }
+
+    /// Writes `run.json`; refuses a folder that holds another pipeline's run.
+    ///
+    /// # Errors
+    /// When the folder is another pipeline's, or the disk refuses.
+    pub fn claim(&self, info: &RunInfo) -> Result<(), FatalError> {
+        if let Some(known) = self.info()? {
+            if known.pipeline != info.pipeline {
+                return Err(FatalError::Refused(format!(
+                    "{}: holds a run of the pipeline {}, not {}; choose another --out",
+                    self.root.display(),
+                    known.pipeline,
+                    info.pipeline
+                )));
+            }
+            if &known == info {
+                return Ok(());
+            }
+        }
+        let text = serde_json::to_vec_pretty(info)
+            .map_err(|error| FatalError::disk(self.run_json(), error))?;
+        store::publish_bytes(&self.run_json(), &text)
+    }
+}
+
+/// What `run.json` holds: all that the rows depend on, and nothing that differs between reruns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Which product.
+    pub pipeline: String,
+    /// Version of the program.
+    pub version: String,
+    /// Hash of the resolved config, as in the rows.
+    pub config_hash: String,
+    /// Fingerprint of the whole chain.
+    pub fingerprint: String,
+    /// Manifest as given.
+    pub manifest: String,
+    /// Number of its rows.
+    pub manifest_rows: u32,
+    /// The resolved config.
+    pub config: Config,
+    /// Every model with its digest.
+    pub models: Vec<ModelRef>,
+    /// Prompts as `(stage, name@sha256:12)`.
+    pub prompts: Vec<(String, String)>,
+    /// Filters with their ranges, as JSON.
+    pub filters: serde_json::Value,
+}
+
+impl RunInfo {
+    /// Filters as JSON values.
+    pub fn filters_json(infos: &[FilterInfo]) -> serde_json::Value {
+        serde_json::to_value(infos).unwrap_or_default()
+    }
+}

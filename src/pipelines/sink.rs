@@ -1,0 +1,119 @@
+//! Where results of the chain go: each root's spool, then the commit log, then its chunk.
+
+use std::collections::BTreeMap;
+
+use super::shards::Chunks;
+use crate::core::{
+    Fingerprint, FatalError, ItemError, ItemPath, RootCounts, Sample, VideoId,
+};
+use crate::engine::{Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
+use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
+
+/// The sink of a run.
+pub(super) struct RunSink<'a> {
+    pub(super) columns: &'a RowColumns,
+    pub(super) context: &'a RowContext,
+    pub(super) fingerprint: &'a Fingerprint,
+    pub(super) ledger: &'a Ledger,
+    pub(super) chunks: &'a mut Chunks,
+    pub(super) open: BTreeMap<u32, OpenRoot>,
+}
+
+/// A root whose end has not come yet.
+pub(super) struct OpenRoot {
+    spool: SpoolWriter,
+    video_id: Option<VideoId>,
+    /// Samples that the writer refused; they count as failed.
+    refused: u64,
+}
+
+impl RunSink<'_> {
+    fn open(&mut self, root: &RootRef) -> Result<&mut OpenRoot, FatalError> {
+        match self.open.entry(root.row) {
+            std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &root.key)?;
+                Ok(free.insert(OpenRoot { spool, video_id: None, refused: 0 }))
+            }
+        }
+    }
+}
+
+impl Sink<Sample> for RunSink<'_> {
+    fn sample(
+        &mut self,
+        root: &RootRef,
+        path: &ItemPath,
+        sample: Sample,
+    ) -> Result<(), FatalError> {
+        let (columns, context) = (self.columns, self.context);
+        let open = self.open(root)?;
+        open.video_id.get_or_insert_with(|| sample.scene.video.id.clone());
+        match open.spool.sample(path, &sample, columns, context) {
+            Ok(()) => Ok(()),
+            Err(SpoolError::Fatal(error)) => Err(error),
+            Err(SpoolError::Item(error)) => {
+                tracing::error!("{}: row refused: {}", root.label, error.what);
+                open.refused += 1;
+                open.spool.fail(path, "write", &error)
+            }
+        }
+    }
+
+    fn rejected(
+        &mut self,
+        root: &RootRef,
+        path: &ItemPath,
+        stage: &str,
+        rejection: &Rejection,
+    ) -> Result<(), FatalError> {
+        let (reason, score, detail) = (&rejection.reason, rejection.score, &rejection.detail);
+        self.open(root)?.spool.reject(path, stage, reason, score, detail)
+    }
+
+    fn failed(
+        &mut self,
+        root: &RootRef,
+        path: &ItemPath,
+        stage: &str,
+        error: &ItemError,
+    ) -> Result<(), FatalError> {
+        tracing::info!("{}: {stage} failed: {error}", root.label);
+        self.open(root)?.spool.fail(path, stage, error)
+    }
+
+    fn root_done(&mut self, root: &RootRef, mut counts: RootCounts) -> Result<(), FatalError> {
+        self.open(root)?;
+        let Some(open) = self.open.remove(&root.row) else { return Ok(()) };
+        let files = open.spool.finish()?;
+        let made = counts.emitted();
+        let write = counts.stage_mut("write");
+        write.received = made;
+        write.emitted = made - open.refused;
+        write.passed = write.emitted;
+        if open.refused > 0 {
+            write.failed.insert("bug".into(), open.refused);
+        }
+        let mut extra = serde_json::Map::new();
+        extra.insert("files".into(), serde_json::to_value(&files).unwrap_or_default());
+        let line = RootLine {
+            root: root.key.clone(),
+            row: root.row,
+            chunk: self.chunks.chunk_of(root.row),
+            fp: self.fingerprint.clone(),
+            video_id: open.video_id,
+            funnel: counts.clone(),
+            spool: None,
+            extra,
+            ..RootLine::default()
+        };
+        self.ledger.append(&LedgerLine::Root(line))?;
+        self.chunks.commit(root.row, files, counts);
+        self.chunks.assemble_ready(self.ledger)
+    }
+
+    fn root_poisoned(&mut self, root: &RootRef) {
+        // Dropping the writer deletes what it had; the root is done again next time.
+        self.open.remove(&root.row);
+    }
+}

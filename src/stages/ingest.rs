@@ -1,0 +1,86 @@
+//! ingest: gets at the bytes of a manifest entry, hashes them and looks at the first frame.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::core::{
+    ErrorKind, FatalError, Fingerprint, Hasher, ItemError, LocalFile, ManifestEntry, Video, VideoId,
+};
+use crate::engine::{Outbox, Stage, Worker};
+use crate::media::{FetchOptions, OpenOptions, fetch, probe};
+
+/// The stage.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// Where downloads go while they are needed.
+    pub download_dir: PathBuf,
+    /// Bounds of a download.
+    pub fetch: FetchOptions,
+    /// Whether black bars are cut off.
+    pub crop_black_bars: bool,
+    /// Threads.
+    pub workers: usize,
+}
+
+impl Stage for Ingest {
+    type In = ManifestEntry;
+    type Out = Arc<Video>;
+    type Worker = Self;
+
+    fn name(&self) -> &'static str {
+        "ingest"
+    }
+    fn workers(&self) -> usize {
+        self.workers
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        let hash = Hasher::new("ingest").int(1).int(i64::from(self.crop_black_bars));
+        Fingerprint::from_hash(hash.finish())
+    }
+    fn open(&self) -> Result<Self, FatalError> {
+        Ok(self.clone())
+    }
+}
+
+impl Worker for Ingest {
+    type In = ManifestEntry;
+    type Out = Arc<Video>;
+
+    fn process(
+        &mut self,
+        entry: ManifestEntry,
+        out: &mut Outbox<'_, Arc<Video>>,
+    ) -> Result<(), ItemError> {
+        let file = if entry.is_remote() {
+            LocalFile::temporary(fetch(&entry.uri, &self.download_dir, &self.fetch)?)
+        } else {
+            LocalFile::kept(entry.path())
+        };
+        let id = hash_file(file.path())?;
+        let options = OpenOptions {
+            decode_threads: 1,
+            deadline: out.context().deadline,
+        };
+        let info = probe(file.path(), &options, self.crop_black_bars)?;
+        out.emit(Arc::new(Video { id, entry: Arc::new(entry), info, file }));
+        Ok(())
+    }
+}
+
+/// BLAKE3 of a file's bytes, streamed.
+fn hash_file(path: &Path) -> Result<VideoId, ItemError> {
+    let unreadable = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::Missing,
+            _ => ErrorKind::Unreadable,
+        };
+        ItemError::new(kind, error.to_string())
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(ItemError::new(ErrorKind::Unreadable, "not a regular file"));
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(unreadable)?;
+    Ok(VideoId::from_hash(*hasher.finalize().as_bytes()))
+}

@@ -1,0 +1,137 @@
+//! screen: runs filters over an item and compares their scores with ranges.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::core::{
+    ConfigError, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Range, Scene, Scores,
+};
+use crate::engine::{Outbox, Rejection, Stage, Worker};
+use crate::filters::{Filter, FilterContext, FilterDef, ModelSource};
+
+/// Something filters can measure.
+pub trait Screened: Send + Sync + Sized + 'static {
+    /// Where scores are kept.
+    fn scores_mut(&mut self) -> &mut Scores;
+    /// What to keep about a rejected one: its place and all its scores.
+    fn detail(&self) -> Value;
+}
+
+impl Screened for Scene {
+    fn scores_mut(&mut self) -> &mut Scores {
+        &mut self.scores
+    }
+    fn detail(&self) -> Value {
+        scene_detail(self, &self.scores)
+    }
+}
+
+impl Screened for PairCandidate {
+    fn scores_mut(&mut self) -> &mut Scores {
+        &mut self.scores
+    }
+    fn detail(&self) -> Value {
+        pair_detail(&self.scene, self.from_frame().pts.0, self.to_frame().pts.0, &self.scores)
+    }
+}
+
+/// Place and scores of a scene, for the rejects table.
+pub(super) fn scene_detail(scene: &Scene, scores: &Scores) -> Value {
+    json!({
+        "video_id": scene.video.id,
+        "video_uri": scene.video.entry.uri,
+        "scene_id": scene.id,
+        "scene_index": scene.index,
+        "scene_start_pts": scene.pts.start().0,
+        "scene_end_pts": scene.pts.end().0,
+        "time_base_num": scene.video.info.time_base.num,
+        "time_base_den": scene.video.info.time_base.den,
+        "scores": scores,
+    })
+}
+
+/// Place and scores of a pair, for the rejects table.
+pub(super) fn pair_detail(scene: &Scene, from_pts: i64, to_pts: i64, scores: &Scores) -> Value {
+    let mut detail = scene_detail(scene, scores);
+    detail["from_pts"] = json!(from_pts);
+    detail["to_pts"] = json!(to_pts);
+    detail
+}
+
+/// A filter with the range that decides.
+#[derive(Clone)]
+pub struct Bound<T: 'static> {
+    /// The filter.
+    pub def: &'static FilterDef<T>,
+    /// Scores inside are kept.
+    pub range: Range,
+}
+
+/// The stage; the order of `filters` is the order of measuring.
+pub struct Screen<T: 'static> {
+    /// `screen_scenes` or `screen_pairs`.
+    pub name: &'static str,
+    /// Filters with ranges.
+    pub filters: Vec<Bound<T>>,
+    /// Whether a failing filter rejects; otherwise it only records.
+    pub rejects: bool,
+    /// Threads.
+    pub workers: usize,
+    /// Where filters get their models.
+    pub models: Arc<dyn ModelSource + Send + Sync>,
+}
+
+impl<T: Screened> Stage for Screen<T> {
+    type In = T;
+    type Out = T;
+    type Worker = ScreenWorker<T>;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn workers(&self) -> usize {
+        self.workers
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Hasher::new(self.name).int(1).int(i64::from(self.rejects));
+        for bound in &self.filters {
+            hash = hash.str(bound.def.name).json(&bound.range);
+        }
+        Fingerprint::from_hash(hash.finish())
+    }
+    fn open(&self) -> Result<ScreenWorker<T>, FatalError> {
+        let filters = self
+            .filters
+            .iter()
+            .map(|bound| Ok((bound.def.name, bound.range, (bound.def.build)(&*self.models)?)))
+            .collect::<Result<Vec<_>, ConfigError>>()?;
+        Ok(ScreenWorker { filters, rejects: self.rejects })
+    }
+}
+
+/// One thread's filters.
+pub struct ScreenWorker<T> {
+    filters: Vec<(&'static str, Range, Box<dyn Filter<T>>)>,
+    rejects: bool,
+}
+
+impl<T: Screened> Worker for ScreenWorker<T> {
+    type In = T;
+    type Out = T;
+
+    fn process(&mut self, mut item: T, out: &mut Outbox<'_, T>) -> Result<(), ItemError> {
+        let mut context = FilterContext::default();
+        for (name, range, filter) in &mut self.filters {
+            let score = filter.measure(&item, &mut context).map_err(|e| e.context(name))?;
+            item.scores_mut().set(name, score);
+            if self.rejects && !range.keeps(score) {
+                let detail = item.detail();
+                out.reject(Rejection { reason: (*name).to_owned(), score: Some(score), detail });
+                return Ok(());
+            }
+        }
+        out.emit(item);
+        Ok(())
+    }
+}

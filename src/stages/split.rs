@@ -1,0 +1,368 @@
+//! split: one low-resolution pass over a video that feeds every consumer.
+//!
+//! Each frame is decoded once. The detector sees it at its own size; two consecutive small
+//! pictures give brightness and stillness; frames on the sampling grid are kept for the filters.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
+use crate::core::{
+    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, Hasher, ItemError, Key, Pts, Rgb8,
+    SampledFrame, Scene, SceneSamples, Scores, SizeRule, Span, Video,
+};
+use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
+use crate::media::{LowResReader, OpenOptions};
+use crate::models::{Cut, Detections, SceneDetector};
+
+/// Bump when the same video gives other scenes, statistics or samples.
+const LOGIC_VERSION: i64 = 1;
+/// Width of the small picture for motion, stillness and pair proposals, pixels.
+const SMALL_WIDTH_PX: u32 = 256;
+
+/// Makes a detector for one worker.
+pub type DetectorFactory =
+    Arc<dyn Fn() -> Result<Box<dyn SceneDetector>, FatalError> + Send + Sync>;
+
+/// The stage.
+#[derive(Clone)]
+pub struct Split {
+    /// Makes the detector.
+    pub detector: DetectorFactory,
+    /// Everything the detector's cuts depend on: name, settings, weights.
+    pub detector_identity: String,
+    /// Cuts sooner than this after the last one are ignored, seconds.
+    pub min_scene_secs: f64,
+    /// Taken off both ends of a scene, seconds.
+    pub trim_secs: f64,
+    /// Frames kept per second.
+    pub samples_per_sec: f64,
+    /// Most frames kept per scene.
+    pub max_samples: usize,
+    /// Longer side of a kept frame, pixels.
+    pub sample_max_side_px: u32,
+    /// Threads of one decoder.
+    pub decode_threads: usize,
+    /// Videos at once.
+    pub workers: usize,
+    /// Remembers cuts, the costly part.
+    pub memo: Option<Memo>,
+    /// Bytes that sampled frames may take.
+    pub budget: Arc<ByteBudget>,
+}
+
+impl Split {
+    fn cuts_fingerprint(&self) -> Hasher {
+        Hasher::new("split").int(LOGIC_VERSION).str(&self.detector_identity)
+    }
+}
+
+impl Stage for Split {
+    type In = Arc<Video>;
+    type Out = Scene;
+    type Worker = SplitWorker;
+
+    fn name(&self) -> &'static str {
+        "split"
+    }
+    fn workers(&self) -> usize {
+        self.workers
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        let hash = self
+            .cuts_fingerprint()
+            .json(&(self.min_scene_secs, self.trim_secs, self.samples_per_sec))
+            .int(self.max_samples as i64)
+            .int(i64::from(self.sample_max_side_px));
+        Fingerprint::from_hash(hash.finish())
+    }
+    fn open(&self) -> Result<SplitWorker, FatalError> {
+        Ok(SplitWorker { stage: self.clone(), detector: (self.detector)()? })
+    }
+}
+
+/// One thread's detector.
+pub struct SplitWorker {
+    stage: Split,
+    detector: Box<dyn SceneDetector>,
+}
+
+/// What the memo keeps of a video.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct FoundCuts {
+    /// `(scene_end, scene_start, score)` in frames.
+    cuts: Vec<(u32, u32, f32)>,
+}
+
+/// Cuts from the memo, as if a detector found them without delay.
+struct Replay {
+    cuts: std::vec::IntoIter<(u32, u32, f32)>,
+}
+
+impl Replay {
+    fn upto(&mut self, index: FrameIndex, out: &mut Vec<Cut>) {
+        while let Some((end, start, score)) = self.cuts.as_slice().first().copied()
+            && end <= index.0
+        {
+            out.push(Cut { scene_end: FrameIndex(end), scene_start: FrameIndex(start), score });
+            self.cuts.next();
+        }
+    }
+}
+
+/// Where cuts come from during one pass.
+enum CutSource<'a> {
+    Detector(&'a mut dyn SceneDetector, Detections),
+    Replay(Replay),
+}
+
+impl CutSource<'_> {
+    /// Feeds the frame just decoded; gives new cuts and the first frame not yet decided.
+    fn frame(
+        &mut self,
+        index: FrameIndex,
+        reader: &mut LowResReader,
+        cuts: &mut Vec<Cut>,
+    ) -> Result<FrameIndex, ItemError> {
+        match self {
+            Self::Detector(detector, found) => {
+                detector.push(index, &reader.picture(detector.input())?, found)?;
+                cuts.append(&mut found.cuts);
+                Ok(FrameIndex((index.0 + 1).saturating_sub(detector.latency_frames())))
+            }
+            Self::Replay(replay) => {
+                replay.upto(index, cuts);
+                Ok(FrameIndex(index.0 + 1))
+            }
+        }
+    }
+
+    fn finish(&mut self, cuts: &mut Vec<Cut>) -> Result<(), ItemError> {
+        match self {
+            Self::Detector(detector, found) => {
+                detector.finish(found)?;
+                cuts.append(&mut found.cuts);
+            }
+            Self::Replay(replay) => replay.upto(FrameIndex(u32::MAX), cuts),
+        }
+        Ok(())
+    }
+}
+
+impl Worker for SplitWorker {
+    type In = Arc<Video>;
+    type Out = Scene;
+
+    fn process(
+        &mut self,
+        video: Arc<Video>,
+        out: &mut Outbox<'_, Scene>,
+    ) -> Result<(), ItemError> {
+        let key = Key::from_hash(
+            self.stage.cuts_fingerprint().str(video.id.as_str()).json(&video.info.crop_in_coded).finish(),
+        );
+        let known: Option<FoundCuts> =
+            self.stage.memo.as_ref().and_then(|memo| memo.get("split", &key));
+        let is_known = known.is_some();
+        let mut source = match known {
+            Some(found) => CutSource::Replay(Replay { cuts: found.cuts.into_iter() }),
+            None => CutSource::Detector(&mut *self.detector, Detections::default()),
+        };
+        let result = Pass::new(&self.stage, &video).run(&mut source, out);
+        match result {
+            Ok(found) => {
+                if let (Some(memo), false) = (&self.stage.memo, is_known) {
+                    memo.put("split", &key, &found).unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // The detector may hold frames of this video; it must not cut the next by them.
+                self.detector.finish(&mut Detections::default())?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The state of one pass over one video.
+struct Pass<'a> {
+    stage: &'a Split,
+    video: &'a Arc<Video>,
+    builder: SceneBuilder,
+    scenes: u32,
+    all_cuts: Vec<(u32, u32, f32)>,
+    /// Times of frames that an undecided cut may start at; for the smallest scene length.
+    recent_pts: std::collections::VecDeque<(FrameIndex, Pts)>,
+    last_start: Option<Pts>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(stage: &'a Split, video: &'a Arc<Video>) -> Self {
+        Self {
+            stage,
+            video,
+            builder: SceneBuilder::new(stage.max_samples),
+            scenes: 0,
+            all_cuts: Vec::new(),
+            recent_pts: std::collections::VecDeque::new(),
+            last_start: None,
+        }
+    }
+
+    fn run(
+        mut self,
+        source: &mut CutSource<'_>,
+        out: &mut Outbox<'_, Scene>,
+    ) -> Result<FoundCuts, ItemError> {
+        let options = OpenOptions {
+            decode_threads: self.stage.decode_threads,
+            deadline: out.context().deadline,
+        };
+        let info = &self.video.info;
+        let mut reader = LowResReader::open(self.video.file.path(), info, &options)?;
+        let base = info.time_base;
+        let grid_ticks = base.ticks(1.0 / self.stage.samples_per_sec).max(1);
+        let mut next_grid: Option<i64> = None;
+        let mut before: Option<Vec<u8>> = None;
+        let (mut cuts, mut done) = (Vec::new(), Vec::new());
+        let mut end_pts = Pts(0);
+        let mut frames = 0_u64;
+        let mut last_step = 1;
+
+        while let Some(stamp) = reader.next_frame()? {
+            frames += 1;
+            let small = reader.picture(SizeRule::MaxWidth(SMALL_WIDTH_PX))?;
+            let luma = small.luma();
+            if let Some(sample) = self.builder.newest_sample() {
+                sample.next = Some((stamp.pts, small.clone()));
+            }
+            let is_on_grid = next_grid.is_none_or(|due| stamp.pts.0 >= due);
+            let sample = if is_on_grid {
+                let first = next_grid.unwrap_or(stamp.pts.0);
+                next_grid = Some(first + ((stamp.pts.0 - first) / grid_ticks + 1) * grid_ticks);
+                let image = reader.picture(SizeRule::MaxSide(self.stage.sample_max_side_px))?;
+                Some(SampledFrame { index: stamp.index, pts: stamp.pts, image, next: None, small })
+            } else {
+                None
+            };
+            self.builder.frame(FrameNotes {
+                index: stamp.index,
+                pts: stamp.pts,
+                luma_mean: mean(&luma),
+                luma_delta: before.as_deref().map(|before| mean_difference(before, &luma)),
+                sample,
+            });
+            before = Some(luma);
+            self.recent_pts.push_back((stamp.index, stamp.pts));
+            if frames > 1 {
+                last_step = stamp.pts.0 - end_pts.0;
+            }
+            end_pts = stamp.pts;
+            if stamp.duration_ticks > 0 {
+                last_step = stamp.duration_ticks;
+            }
+
+            let decided = source.frame(stamp.index, &mut reader, &mut cuts)?;
+            self.take_cuts(&mut cuts);
+            self.builder.settle(decided, &mut done);
+            self.forget_before(decided);
+            for scene in done.drain(..) {
+                self.emit(scene, out);
+            }
+        }
+        if frames == 0 {
+            let what = format!("no frame could be decoded: {}", reader.damage());
+            return Err(ItemError::new(ErrorKind::Corrupt, what));
+        }
+        source.finish(&mut cuts)?;
+        self.take_cuts(&mut cuts);
+        self.builder.finish(Pts(end_pts.0 + last_step.max(1)), &mut done);
+        for scene in done.drain(..) {
+            self.emit(scene, out);
+        }
+        if reader.damage().is_any() {
+            let what = format!("{frames} frames were decoded: {}", reader.damage());
+            out.fail(ItemError::new(ErrorKind::Corrupt, what));
+        } else if self.scenes == 0 {
+            let detail = serde_json::json!({
+                "video_id": self.video.id, "video_uri": self.video.entry.uri,
+            });
+            out.reject(Rejection { reason: "no_scene".into(), score: None, detail });
+        }
+        Ok(FoundCuts { cuts: self.all_cuts })
+    }
+
+    /// Passes cuts on, except those too soon after the last one.
+    fn take_cuts(&mut self, cuts: &mut Vec<Cut>) {
+        let base = self.video.info.time_base;
+        for cut in cuts.drain(..) {
+            self.all_cuts.push((cut.scene_end.0, cut.scene_start.0, cut.score));
+            let at = self
+                .recent_pts
+                .iter()
+                .find(|(index, _)| *index >= cut.scene_start)
+                .or(self.recent_pts.back())
+                .map(|(_, pts)| *pts);
+            let Some(at) = at else { continue };
+            let since = self.last_start.map(|last| base.secs_of(at.0 - last.0));
+            if since.is_none_or(|secs| secs >= self.stage.min_scene_secs) {
+                self.last_start = Some(at);
+                self.builder.cut(cut);
+            }
+        }
+    }
+
+    fn forget_before(&mut self, decided: FrameIndex) {
+        while self.recent_pts.len() > 1
+            && self.recent_pts.front().is_some_and(|(index, _)| *index < decided)
+        {
+            let front = self.recent_pts.pop_front();
+            if self.last_start.is_none() {
+                self.last_start = front.map(|(_, pts)| pts);
+            }
+        }
+    }
+
+    fn emit(&mut self, built: BuiltScene, out: &mut Outbox<'_, Scene>) {
+        let base = self.video.info.time_base;
+        let trim = base.ticks(self.stage.trim_secs);
+        let (start, end) = (Pts(built.pts.start().0 + trim), Pts(built.pts.end().0 - trim));
+        let pts = if start < end { Span::between(start, end) } else { Span::new(start, 0) };
+        let frames: Vec<SampledFrame> =
+            built.samples.into_iter().filter(|frame| pts.contains(frame.pts)).collect();
+        let bytes = |image: &Rgb8| image.data().len() as u64;
+        let total = frames
+            .iter()
+            .map(|f| bytes(&f.image) + bytes(&f.small) + f.next.as_ref().map_or(0, |n| bytes(&n.1)))
+            .sum();
+        let permit = Some(self.stage.budget.acquire(total));
+        let scene = Scene {
+            id: Scene::id_of(&self.video.id, pts),
+            video: Arc::clone(self.video),
+            index: self.scenes,
+            frames: built.frames,
+            pts,
+            cut_score: built.cut_score,
+            stats: built.stats,
+            samples: Arc::new(SceneSamples { frames, permit }),
+            scores: Scores::default(),
+        };
+        self.scenes += 1;
+        out.emit(scene);
+    }
+}
+
+fn mean(luma: &[u8]) -> f32 {
+    let sum: u64 = luma.iter().map(|value| u64::from(*value)).sum();
+    sum as f32 / luma.len().max(1) as f32
+}
+
+fn mean_difference(a: &[u8], b: &[u8]) -> f32 {
+    if a.len() != b.len() {
+        return 255.0;
+    }
+    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f32 / a.len().max(1) as f32
+}
