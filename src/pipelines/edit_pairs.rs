@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::{Models, range};
 use crate::config::{Config, ImageFormat, InstructionWriter, Mode};
-use crate::core::{ByteBudget, FatalError, ManifestEntry, Sample};
-use crate::engine::{Chain, Memo, Root};
+use crate::core::{ByteBudget, FatalError, Fingerprint, ManifestEntry, Sample};
+use crate::engine::{Chain, Memo, Root, Stage};
 use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS, in_cost_order};
 use crate::media::FetchOptions;
 use crate::stages::encode::Encode;
@@ -144,6 +144,29 @@ impl EditPairs {
                 workers: config.workers.encode.unwrap_or(half),
             },
         })
+    }
+
+    /// Name, workers and fingerprint of every stage, in order.
+    pub fn outline(&self) -> Vec<(&'static str, usize, Fingerprint)> {
+        fn line<S: Stage>(stage: &S) -> (&'static str, usize, Fingerprint) {
+            (stage.name(), stage.workers(), stage.fingerprint())
+        }
+        vec![
+            line(&self.ingest),
+            line(&self.split),
+            line(&self.screen_scenes),
+            line(&self.propose_pairs),
+            line(&self.screen_pairs),
+            line(&self.fetch_frames),
+            line(&self.instruct),
+            line(&self.judge),
+            line(&self.encode),
+        ]
+    }
+
+    /// Fingerprints of every stage, in order; the run's identity.
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.outline().into_iter().map(|(_, _, fingerprint)| fingerprint).collect()
     }
 
     /// The stages in order, fed with roots.

@@ -6,7 +6,7 @@ use super::shards::Chunks;
 use crate::core::{
     Fingerprint, FatalError, ItemError, ItemPath, RootCounts, Sample, VideoId,
 };
-use crate::engine::{Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
+use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
 
 /// The sink of a run.
@@ -14,7 +14,7 @@ pub(super) struct RunSink<'a> {
     pub(super) columns: &'a RowColumns,
     pub(super) context: &'a RowContext,
     pub(super) fingerprint: &'a Fingerprint,
-    pub(super) ledger: &'a Ledger,
+    pub(super) ledger: &'a mut Ledger,
     pub(super) chunks: &'a mut Chunks,
     pub(super) open: BTreeMap<u32, OpenRoot>,
 }
@@ -97,6 +97,7 @@ impl Sink<Sample> for RunSink<'_> {
         let mut extra = serde_json::Map::new();
         extra.insert("files".into(), serde_json::to_value(&files).unwrap_or_default());
         let line = RootLine {
+            v: LEDGER_VERSION,
             root: root.key.clone(),
             row: root.row,
             chunk: self.chunks.chunk_of(root.row),
@@ -105,7 +106,6 @@ impl Sink<Sample> for RunSink<'_> {
             funnel: counts.clone(),
             spool: None,
             extra,
-            ..RootLine::default()
         };
         self.ledger.append(&LedgerLine::Root(line))?;
         self.chunks.commit(root.row, files, counts);

@@ -1,0 +1,283 @@
+//! Chunks of the manifest: which rows are committed, and their shard once all are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::run_dir::RunDir;
+use crate::core::{FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, RootCounts};
+use crate::engine::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine};
+use crate::io::{
+    ChunkJob, DuplicateIndex, KeptHash, RowColumns, SpoolFiles, SpooledRow, assemble_chunk,
+};
+use crate::store;
+
+/// A row whose results are durable in the spool.
+#[derive(Clone, Debug)]
+struct Committed {
+    files: SpoolFiles,
+    counts: RootCounts,
+}
+
+/// The state of all chunks of a run.
+pub(super) struct Chunks {
+    dir: RunDir,
+    pipeline: String,
+    columns: RowColumns,
+    chunk_rows: u32,
+    uris: Vec<String>,
+    /// One a chunk; depends on the rows of all chunks before, as duplicates do.
+    fingerprints: Vec<Fingerprint>,
+    /// Chunks with a finished shard and their lines.
+    done: BTreeMap<u32, ChunkLine>,
+    /// Committed rows of chunks that are not done.
+    committed: BTreeMap<u32, Committed>,
+    duplicates: DuplicateIndex,
+    next: u32,
+}
+
+impl Chunks {
+    /// Reads the commit log: what is done for this manifest and fingerprint, and what is not.
+    ///
+    /// # Errors
+    /// When the commit log cannot be read.
+    pub(super) fn restore(
+        dir: &RunDir,
+        pipeline: &str,
+        columns: RowColumns,
+        chunk_rows: u32,
+        max_distance_bits: u32,
+        entries: &[ManifestEntry],
+        fingerprint: &Fingerprint,
+    ) -> Result<Self, FatalError> {
+        let keys: Vec<String> = entries.iter().map(ManifestEntry::key).collect();
+        let mut before = String::new();
+        let fingerprints = keys
+            .chunks(chunk_rows as usize)
+            .map(|keys| {
+                let hash = Hasher::new("chunk").str(fingerprint.as_str()).str(&before).json(&keys);
+                let made = Fingerprint::from_hash(hash.finish());
+                before = made.as_str().to_owned();
+                made
+            })
+            .collect();
+        let mut chunks = Self {
+            dir: dir.clone(),
+            pipeline: pipeline.to_owned(),
+            columns,
+            chunk_rows,
+            uris: entries.iter().map(|entry| entry.uri.clone()).collect(),
+            fingerprints,
+            done: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            duplicates: DuplicateIndex::new(Some(max_distance_bits)),
+            next: 0,
+        };
+        chunks.read_done()?;
+        chunks.read_committed(&keys, fingerprint)?;
+        Ok(chunks)
+    }
+
+    fn read_done(&mut self) -> Result<(), FatalError> {
+        let mut found = BTreeMap::new();
+        Ledger::read(&self.dir.ledger(), |line| {
+            if let LedgerLine::Chunk(line) = line {
+                let fits = self.fingerprints.get(line.chunk as usize) == Some(&line.fp);
+                if fits {
+                    found.insert(line.chunk, line);
+                }
+            }
+        })?;
+        // Chunks are finished in order; one after a gap was made by another manifest.
+        for chunk in 0..self.fingerprints.len() as u32 {
+            let Some(line) = found.remove(&chunk) else { break };
+            let shard = line.shard.as_ref().map(|name| self.dir.root().join(name));
+            if shard.is_some_and(|path| !path.is_file()) {
+                break;
+            }
+            self.duplicates.restore(line.hashes.iter().filter_map(|text| KeptHash::parse(text)));
+            self.done.insert(chunk, line);
+            self.next = chunk + 1;
+        }
+        Ok(())
+    }
+
+    fn read_committed(
+        &mut self,
+        keys: &[String],
+        fingerprint: &Fingerprint,
+    ) -> Result<(), FatalError> {
+        let first_open = self.next as usize * self.chunk_rows as usize;
+        let rows: BTreeMap<&str, u32> = keys
+            .iter()
+            .enumerate()
+            .skip(first_open)
+            .map(|(row, key)| (key.as_str(), row as u32))
+            .collect();
+        let spool = self.spool_dir();
+        let mut committed = BTreeMap::new();
+        Ledger::read(&self.dir.ledger(), |line| {
+            let LedgerLine::Root(mut line) = line else { return };
+            let Some(row) = rows.get(line.root.as_str()) else { return };
+            let files = line.extra.remove("files").unwrap_or_default();
+            let Ok(files) = serde_json::from_value::<SpoolFiles>(files) else { return };
+            let is_there = [&files.samples, &files.rejects]
+                .into_iter()
+                .flatten()
+                .all(|name| spool.join(name).is_file());
+            // A row that moved in the manifest would be ordered by its old number.
+            if &line.fp == fingerprint && line.row == *row && is_there {
+                committed.insert(*row, Committed { files, counts: line.funnel });
+            }
+        })?;
+        self.committed = committed;
+        Ok(())
+    }
+
+    /// Folder of spools.
+    pub(super) fn spool_dir(&self) -> PathBuf {
+        self.dir.spool()
+    }
+
+    /// The chunk of a row.
+    pub(super) fn chunk_of(&self, row: u32) -> u32 {
+        row / self.chunk_rows
+    }
+
+    /// Whether a row needs no work.
+    pub(super) fn is_committed(&self, row: u32) -> bool {
+        self.chunk_of(row) < self.next || self.committed.contains_key(&row)
+    }
+
+    /// Rows that need no work.
+    pub(super) fn num_committed(&self) -> u64 {
+        let in_done = u64::from(self.next) * u64::from(self.chunk_rows);
+        in_done.min(self.uris.len() as u64) + self.committed.len() as u64
+    }
+
+    /// Number of chunks, and how many are done.
+    pub(super) fn num_done(&self) -> (usize, usize) {
+        (self.done.len(), self.fingerprints.len())
+    }
+
+    /// Records that a row's spool is durable.
+    pub(super) fn commit(&mut self, row: u32, files: SpoolFiles, counts: RootCounts) {
+        self.committed.insert(row, Committed { files, counts });
+    }
+
+    /// Deletes shards and reject tables that no finished chunk of this manifest owns.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn remove_strays(&self) -> Result<(), FatalError> {
+        let mut owned = BTreeSet::new();
+        for (chunk, line) in &self.done {
+            owned.extend(line.shard.iter().map(|name| self.dir.root().join(name)));
+            owned.insert(self.dir.reject_table(*chunk));
+        }
+        for folder in [self.dir.shards(), self.dir.rejects()] {
+            for path in store::list(&folder)? {
+                if !owned.contains(&path) {
+                    store::remove(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the shards of all chunks, in order, whose rows are all committed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn assemble_ready(&mut self, ledger: &mut Ledger) -> Result<(), FatalError> {
+        while (self.next as usize) < self.fingerprints.len() {
+            let chunk = self.next;
+            let first = chunk * self.chunk_rows;
+            let last = (first + self.chunk_rows).min(self.uris.len() as u32);
+            if !(first..last).all(|row| self.committed.contains_key(&row)) {
+                return Ok(());
+            }
+            let mut rows = Vec::new();
+            let mut funnel = Funnel::default();
+            for row in first..last {
+                if let Some(done) = self.committed.remove(&row) {
+                    funnel.merge(&done.counts);
+                    let uri = self.uris[row as usize].clone();
+                    rows.push(SpooledRow { row, uri, files: done.files });
+                }
+            }
+            self.assemble(chunk, &rows, funnel, ledger)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        &mut self,
+        chunk: u32,
+        rows: &[SpooledRow],
+        mut funnel: Funnel,
+        ledger: &mut Ledger,
+    ) -> Result<(), FatalError> {
+        let shard = self.dir.shard(&self.pipeline, chunk);
+        let job = ChunkJob {
+            columns: &self.columns,
+            spool_dir: &self.dir.spool(),
+            shard: &shard,
+            rejects: &self.dir.reject_table(chunk),
+        };
+        let report = assemble_chunk(&job, rows, &mut self.duplicates)?;
+        let made = funnel.emitted();
+        let counts = funnel.stage_mut("duplicate");
+        counts.received = made;
+        counts.emitted = report.rows;
+        counts.passed = report.rows;
+        counts.rejected.clone_from(&report.duplicates);
+        funnel.check().map_err(FatalError::Refused)?;
+        let line = ChunkLine {
+            v: LEDGER_VERSION,
+            chunk,
+            fp: self.fingerprints[chunk as usize].clone(),
+            shard: report.shard.as_deref().and_then(|path| {
+                let name = path.strip_prefix(self.dir.root()).unwrap_or(path);
+                name.to_str().map(str::to_owned)
+            }),
+            rows: report.rows,
+            blake3: report.blake3,
+            hashes: report.hashes.iter().map(ToString::to_string).collect(),
+            funnel,
+            extra: serde_json::Map::new(),
+        };
+        ledger.append(&LedgerLine::Chunk(line.clone()))?;
+        self.done.insert(chunk, line);
+        for files in rows.iter().map(|row| &row.files) {
+            for name in [&files.samples, &files.rejects].into_iter().flatten() {
+                store::remove(&self.dir.spool().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts of all finished chunks and of committed rows in open ones.
+    pub(super) fn funnel(&self) -> Funnel {
+        let mut funnel = Funnel::default();
+        for line in self.done.values() {
+            funnel.merge(&line.funnel);
+        }
+        for done in self.committed.values() {
+            funnel.merge(&done.counts);
+        }
+        funnel
+    }
+
+    /// Finished shards, in order.
+    pub(super) fn shard_paths(&self) -> Vec<PathBuf> {
+        let names = self.done.values().filter_map(|line| line.shard.as_ref());
+        names.map(|name| self.dir.root().join(name)).collect()
+    }
+
+    /// Finished reject tables, in order.
+    pub(super) fn reject_paths(&self) -> Vec<PathBuf> {
+        let paths = self.done.keys().map(|chunk| self.dir.reject_table(*chunk));
+        paths.filter(|path| path.is_file()).collect()
+    }
+}
