@@ -1,1 +1,31 @@
-//! Decoding, in process through libav. The only place that names `ffmpeg_next`.
+//! Decoding, in process through libav, fetching and image coding. The only place that names
+//! `ffmpeg_next`.
+//!
+//! [`probe`] tells what a file is; [`LowResReader`] goes through all frames once, in presentation
+//! order; [`FrameReader`] gets single frames again, bit for bit as the pass saw them. Both share
+//! one way of opening ([`open`]), of decoding and of numbering frames ([`decode`]) and of turning
+//! a decoded frame into a display-oriented picture ([`render`]).
+
+mod bars;
+mod decode;
+mod deinterlace;
+mod encode;
+mod fetch;
+mod frame_reader;
+mod libav;
+mod low_res;
+mod open;
+mod probe;
+mod render;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Damage, FrameStamp};
+pub use encode::{decode_image, encode_jpeg, encode_png, resize};
+pub use fetch::{FetchOptions, fetch};
+pub use frame_reader::FrameReader;
+pub use low_res::LowResReader;
+pub use open::OpenOptions;
+pub use probe::probe;

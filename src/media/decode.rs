@@ -1,0 +1,269 @@
+//! From packets to numbered, timed frames; what is damaged is counted and left out.
+//!
+//! Times: a frame's time is libav's best effort. A frame without one gets the time before plus its
+//! duration. A frame whose time is not after the one before it is left out and counted in
+//! [`Damage::frames_out_of_order`], so times rise strictly and name one frame each.
+
+use ffmpeg_next::{Error, Packet, frame};
+
+use super::libav;
+use super::open::{Source, timeout};
+use crate::core::{ErrorKind, FrameIndex, ItemError, Pts};
+
+/// After so many errors in a row without a frame the rest of the file is given up.
+const MAX_ERRORS_IN_A_ROW: u32 = 200;
+
+/// Number and time of a decoded frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameStamp {
+    /// Its number among the frames returned, from 0.
+    pub index: FrameIndex,
+    /// Its time in ticks of the video's time base.
+    pub pts: Pts,
+    /// Its duration in ticks; 0 when unknown.
+    pub duration_ticks: i64,
+    /// Whether the decoder calls it a key frame.
+    pub is_key: bool,
+}
+
+/// What was wrong with a file and left out while decoding it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Packets that could not be read or decoded.
+    pub packets_skipped: u64,
+    /// Decoded frames left out because their time was not after the frame before.
+    pub frames_out_of_order: u64,
+    /// Frames that had no time and got one from their neighbour.
+    pub times_made_up: u64,
+    /// Frames that the decoder repaired or marked as damaged, and that were kept.
+    pub frames_repaired: u64,
+    /// Time of the last good frame before the first error; none when there was no error or no
+    /// frame before it.
+    pub first_after: Option<Pts>,
+    /// Why decoding stopped before the end of the file, if it did.
+    pub stopped: Option<String>,
+}
+
+impl Damage {
+    /// Whether anything was lost.
+    pub fn is_any(&self) -> bool {
+        self.packets_skipped > 0 || self.frames_out_of_order > 0 || self.stopped.is_some()
+    }
+}
+
+/// All frames of a source from where it stands.
+pub(super) struct FrameStream {
+    pub(super) source: Source,
+    pub(super) damage: Damage,
+    packet: Packet,
+    is_draining: bool,
+    is_over: bool,
+    errors_in_a_row: u32,
+    last: Option<(i64, i64)>,
+    is_from_start: bool,
+    frame_ticks: i64,
+    returned: u32,
+}
+
+impl FrameStream {
+    pub(super) fn new(source: Source) -> Self {
+        let rate = source
+            .input
+            .stream(source.stream_index)
+            .map_or(0.0, |stream| f64::from(stream.avg_frame_rate()));
+        let frame_ticks = if rate > 0.0 && rate.is_finite() {
+            source.time_base.ticks(1.0 / rate).max(1)
+        } else {
+            1
+        };
+        Self {
+            source,
+            damage: Damage::default(),
+            packet: Packet::empty(),
+            is_draining: false,
+            is_over: false,
+            errors_in_a_row: 0,
+            last: None,
+            is_from_start: true,
+            frame_ticks,
+            returned: 0,
+        }
+    }
+
+    /// Decodes the next frame into `frame`. None at the end.
+    ///
+    /// After a seek the numbers count from the seek, and frames without a time are left out until
+    /// one has a time.
+    pub(super) fn next_frame(
+        &mut self,
+        frame: &mut frame::Video,
+    ) -> Result<Option<FrameStamp>, ItemError> {
+        loop {
+            if !self.decode(frame)? {
+                return Ok(None);
+            }
+            if let Some(stamp) = self.stamp(frame) {
+                return Ok(Some(stamp));
+            }
+        }
+    }
+
+    /// Goes to the key frame at or before `pts`. Whether that worked shows in what comes.
+    pub(super) fn seek(&mut self, pts: i64) -> Result<(), ItemError> {
+        self.source.check_deadline()?;
+        let stream = self.source.stream_index;
+        libav::seek(&mut self.source.input, stream, pts).map_err(|error| {
+            ItemError::new(ErrorKind::Corrupt, format!("seeking to {pts} failed: {error}"))
+        })?;
+        self.source.decoder.flush();
+        self.is_draining = false;
+        self.is_over = false;
+        self.errors_in_a_row = 0;
+        self.last = None;
+        self.is_from_start = false;
+        self.damage = Damage::default();
+        self.returned = 0;
+        Ok(())
+    }
+
+    fn decode(&mut self, frame: &mut frame::Video) -> Result<bool, ItemError> {
+        while !self.is_over {
+            self.source.check_deadline()?;
+            match self.source.decoder.receive_frame(frame) {
+                Ok(()) => {
+                    self.errors_in_a_row = 0;
+                    return Ok(true);
+                }
+                Err(Error::Eof) => return self.end(),
+                Err(Error::Other { errno }) if errno == ffmpeg_next::error::EAGAIN => {
+                    if self.is_draining {
+                        return self.end();
+                    }
+                    self.feed()?;
+                }
+                Err(error) => {
+                    if self.count_error(error)? {
+                        return self.end();
+                    }
+                }
+            }
+            if self.damage.stopped.is_some() && !self.is_draining {
+                self.drain();
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives the decoder one more packet, or tells it that there are none.
+    fn feed(&mut self) -> Result<(), ItemError> {
+        match self.packet.read(&mut self.source.input) {
+            Ok(()) => {
+                if self.packet.stream() == self.source.stream_index
+                    && let Err(error) = self.source.decoder.send_packet(&self.packet)
+                {
+                    self.count_error(error)?;
+                }
+            }
+            Err(Error::Eof) => self.drain(),
+            Err(Error::Exit) => return Err(timeout()),
+            Err(Error::InvalidData) => {
+                self.count_error(Error::InvalidData)?;
+            }
+            Err(error) => {
+                self.note_error();
+                self.damage.stopped = Some(format!("reading stopped: {error}"));
+                self.drain();
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        self.is_draining = true;
+        if self.source.decoder.send_eof().is_err() {
+            self.damage
+                .stopped
+                .get_or_insert_with(|| "the decoder did not finish".to_owned());
+        }
+    }
+
+    fn note_error(&mut self) {
+        if !self.has_error() {
+            self.damage.first_after = self.last.map(|(pts, _)| Pts(pts));
+        }
+        self.damage.packets_skipped += 1;
+        self.errors_in_a_row += 1;
+    }
+
+    /// Whether anything failed since the start or the last seek.
+    pub(super) fn has_error(&self) -> bool {
+        self.damage.packets_skipped > 0 || self.damage.frames_repaired > 0
+    }
+
+    /// Counts an error; true when the rest is given up.
+    fn count_error(&mut self, error: Error) -> Result<bool, ItemError> {
+        if self.source.deadline.is_over() {
+            return Err(timeout());
+        }
+        if matches!(error, Error::Other { errno } if errno == ffmpeg_next::error::ENOMEM) {
+            return Err(ItemError::new(
+                ErrorKind::OutOfMemory,
+                "the decoder got no memory",
+            ));
+        }
+        self.note_error();
+        if self.errors_in_a_row < MAX_ERRORS_IN_A_ROW {
+            return Ok(false);
+        }
+        self.damage.stopped = Some(format!(
+            "given up after {MAX_ERRORS_IN_A_ROW} errors in a row: {error}"
+        ));
+        Ok(true)
+    }
+
+    fn end(&mut self) -> Result<bool, ItemError> {
+        self.is_over = true;
+        if self.is_from_start && self.returned == 0 {
+            return Err(ItemError::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "no frame could be decoded ({} packets skipped)",
+                    self.damage.packets_skipped
+                ),
+            ));
+        }
+        Ok(false)
+    }
+
+    fn stamp(&mut self, frame: &frame::Video) -> Option<FrameStamp> {
+        if frame.is_corrupt() || frame.has_decode_errors() {
+            self.damage.frames_repaired += 1;
+        }
+        let duration_ticks = frame.packet().duration.max(0);
+        let pts = match (frame.timestamp(), self.last) {
+            (Some(pts), Some((last, _))) if pts <= last => {
+                self.damage.frames_out_of_order += 1;
+                return None;
+            }
+            (Some(pts), _) => pts,
+            (None, Some((last, duration))) => {
+                self.damage.times_made_up += 1;
+                last + if duration > 0 { duration } else { self.frame_ticks }
+            }
+            (None, None) if self.is_from_start => {
+                self.damage.times_made_up += 1;
+                0
+            }
+            (None, None) => return None,
+        };
+        self.last = Some((pts, duration_ticks));
+        let index = FrameIndex(self.returned);
+        self.returned += 1;
+        Some(FrameStamp {
+            index,
+            pts: Pts(pts),
+            duration_ticks,
+            is_key: frame.is_key(),
+        })
+    }
+}
