@@ -2,6 +2,8 @@
 //!
 //! No thresholds in here: models measure, configuration decides.
 
+pub mod caption;
+
 use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
 
 /// The border between two scenes.
