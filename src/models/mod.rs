@@ -2,6 +2,7 @@
 //!
 //! No thresholds in here: models measure, configuration decides.
 
+pub mod caption;
 mod writer;
 
 pub use writer::{InstructionJudge, InstructionWriter, JUDGE_AXES, Judged, Written};

@@ -1,0 +1,40 @@
+//! How much of a scene is black.
+
+use super::{Cost, Filter, FilterContext, FilterDef};
+use crate::core::{ItemError, Range, Scene, Score};
+
+/// Registration.
+pub(super) const DEF: FilterDef<Scene> = FilterDef {
+    name: "dark_frames",
+    unit: "share of frames",
+    about: "share of frames with a mean luma below 16: night and fades",
+    default: Range::at_most(0.3),
+    cost: Cost::Stat,
+    build: |_| Ok(Box::new(DarkFrames)),
+};
+
+struct DarkFrames;
+
+impl Filter<Scene> for DarkFrames {
+    fn measure(&mut self, scene: &Scene, _: &mut FilterContext) -> Result<Score, ItemError> {
+        Ok(scene.stats.dark_ratio)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SceneMaker, picture};
+    use super::*;
+
+    #[test]
+    fn only_a_high_share_is_dropped() {
+        for (share, kept) in [(0.0, true), (0.2, true), (0.99, false)] {
+            let mut scene = SceneMaker::new(vec![picture(0)]).scene();
+            scene.stats.dark_ratio = share;
+            let score = DarkFrames
+                .measure(&scene, &mut FilterContext::default())
+                .unwrap();
+            assert_eq!(DEF.default.keeps(score), kept, "{share}");
+        }
+    }
+}

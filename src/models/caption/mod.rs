@@ -1,0 +1,3 @@
+//! Writers of instructions.
+
+pub mod template;

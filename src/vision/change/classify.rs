@@ -1,0 +1,431 @@
+//! Names for changed regions.
+//!
+//! An object shows an edge along its outline; where it is gone, the background runs on without one.
+//! So the frame with the stronger outline is the one that has the object.
+
+use std::collections::BTreeMap;
+
+use super::super::flow::flow_field;
+use super::super::heat_map::lab_distance;
+use super::Aligned;
+use super::regions::{Region, bounds};
+use crate::core::{Change, ItemError};
+
+/// Outline this many times stronger in one frame than in the other: the object is in that one.
+const OUTLINE_RATIO: f32 = 1.3;
+/// Luma patterns that correlate this well are the same structure.
+const SAME_STRUCTURE: f32 = 0.75;
+/// Colour histograms that overlap this much may be the same object.
+const SAME_OBJECT: f32 = 0.45;
+/// Flow must explain at least this share of a region's difference before it is called a move.
+const FLOW_EXPLAINS: f32 = 0.35;
+/// A region this much larger or smaller in area grew or shrank.
+const GROWTH: f32 = 1.25;
+const BINS: usize = 6;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Presence {
+    Before,
+    After,
+    Both,
+}
+
+struct Seen {
+    region: Region,
+    presence: Presence,
+    outline: [f32; 2],
+    before: [f32; 3],
+    after: [f32; 3],
+    histograms: [Vec<f32>; 2],
+}
+
+/// One change for each region, or for two that are the places an object left and went to.
+pub(super) fn name_regions(
+    aligned: &Aligned,
+    regions: Vec<Region>,
+) -> Result<Vec<Change>, ItemError> {
+    let mut seen: Vec<Option<Seen>> = regions
+        .into_iter()
+        .map(|region| Some(look(aligned, region)))
+        .collect();
+    let mut changes = Vec::new();
+    for (left, entered) in moves(&seen) {
+        if let (Some(left), Some(entered)) = (seen[left].take(), seen[entered].take()) {
+            changes.push(moved(aligned, &left, &entered));
+        }
+    }
+    let mut flow = None;
+    for one in seen.into_iter().flatten() {
+        let change = match one.presence {
+            Presence::Before | Presence::After => present_once(aligned, &one),
+            Presence::Both => {
+                if flow.is_none() {
+                    flow = Some(flow_field(&aligned.from, &aligned.to)?);
+                }
+                present_twice(aligned, &one, flow.as_deref().unwrap_or_default())
+            }
+        };
+        changes.push(change);
+    }
+    let area = |change: &Change| change.numbers.get("area_ratio").copied().unwrap_or(0.0);
+    changes.sort_by(|a, b| area(b).total_cmp(&area(a)));
+    Ok(changes)
+}
+
+fn look(aligned: &Aligned, region: Region) -> Seen {
+    let outline = [
+        outline_strength(&aligned.from_lab, &region, aligned),
+        outline_strength(&aligned.to_lab, &region, aligned),
+    ];
+    let presence = if structure(aligned, &region.pixels) >= SAME_STRUCTURE {
+        Presence::Both
+    } else if outline[0] > OUTLINE_RATIO * outline[1] {
+        Presence::Before
+    } else if outline[1] > OUTLINE_RATIO * outline[0] {
+        Presence::After
+    } else {
+        Presence::Both
+    };
+    Seen {
+        presence,
+        outline,
+        before: mean_lab(&aligned.from_lab, &region.pixels),
+        after: mean_lab(&aligned.to_lab, &region.pixels),
+        histograms: [
+            histogram(&aligned.from_lab, &region.pixels),
+            histogram(&aligned.to_lab, &region.pixels),
+        ],
+        region,
+    }
+}
+
+/// Mean Lab step from just inside to just outside the region's outline, where that is in the frame.
+fn outline_strength(lab: &[[f32; 3]], region: &Region, aligned: &Aligned) -> f32 {
+    let (width, height) = (aligned.width as i64, aligned.height as i64);
+    let mut inside = vec![false; lab.len()];
+    for n in &region.pixels {
+        inside[*n] = true;
+    }
+    let (mut sum, mut count) = (0.0, 0_u32);
+    for n in &region.pixels {
+        let (x, y) = (*n as i64 % width, *n as i64 / width);
+        for (dx, dy) in [(1, 0), (-1, 0), (0, 1), (0, -1)] {
+            let (bx, by) = (x + dx, y + dy);
+            if bx < 0 || by < 0 || bx >= width || by >= height {
+                continue;
+            }
+            if inside[(by * width + bx) as usize] {
+                continue;
+            }
+            // The outline is known to a pixel or two: compare from 3 px within to 3 px without.
+            let at =
+                |x: i64, y: i64| (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)) as usize;
+            let (within, without) = (at(x - 3 * dx, y - 3 * dy), at(x + 3 * dx, y + 3 * dy));
+            sum += lab_distance(lab[within], lab[without]);
+            count += 1;
+        }
+    }
+    sum / count.max(1) as f32
+}
+
+/// Correlation of the two frames' lightness inside the region.
+fn structure(aligned: &Aligned, pixels: &[usize]) -> f32 {
+    let mean = |lab: &[[f32; 3]]| {
+        pixels.iter().map(|n| lab[*n][0]).sum::<f32>() / pixels.len().max(1) as f32
+    };
+    let (ma, mb) = (mean(&aligned.from_lab), mean(&aligned.to_lab));
+    let [mut ab, mut aa, mut bb] = [0.0_f32; 3];
+    for n in pixels {
+        let (a, b) = (aligned.from_lab[*n][0] - ma, aligned.to_lab[*n][0] - mb);
+        ab += a * b;
+        aa += a * a;
+        bb += b * b;
+    }
+    let count = pixels.len().max(1) as f32;
+    if aa / count < 9.0 || bb / count < 9.0 {
+        return 0.0;
+    }
+    ab / (aa * bb).sqrt()
+}
+
+fn mean_lab(lab: &[[f32; 3]], pixels: &[usize]) -> [f32; 3] {
+    let mut sum = [0.0; 3];
+    for n in pixels {
+        for (total, value) in sum.iter_mut().zip(lab[*n]) {
+            *total += value;
+        }
+    }
+    sum.map(|total| total / pixels.len().max(1) as f32)
+}
+
+/// Share of pixels in each cell of a coarse Lab cube.
+fn histogram(lab: &[[f32; 3]], pixels: &[usize]) -> Vec<f32> {
+    let mut counts = vec![0.0; BINS * BINS * BINS];
+    let bin = |value: f32, low: f32, high: f32| {
+        (((value - low) / (high - low) * BINS as f32).max(0.0) as usize).min(BINS - 1)
+    };
+    for n in pixels {
+        let [l, a, b] = lab[*n];
+        let cell = (bin(l, 0.0, 100.0) * BINS + bin(a, -60.0, 60.0)) * BINS + bin(b, -60.0, 60.0);
+        counts[cell] += 1.0 / pixels.len() as f32;
+    }
+    counts
+}
+
+fn overlap(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x.min(*y)).sum()
+}
+
+/// Pairs of (place left, place entered) that hold the same object, best matches first.
+fn moves(seen: &[Option<Seen>]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (l, left) in seen.iter().enumerate() {
+        for (e, entered) in seen.iter().enumerate() {
+            let (Some(left), Some(entered)) = (left, entered) else {
+                continue;
+            };
+            if left.presence != Presence::Before || entered.presence != Presence::After {
+                continue;
+            }
+            let (a, b) = (
+                left.region.pixels.len() as f32,
+                entered.region.pixels.len() as f32,
+            );
+            let likeness = overlap(&left.histograms[0], &entered.histograms[1]);
+            if likeness >= SAME_OBJECT && a.max(b) <= 2.5 * a.min(b) {
+                found.push((likeness, l, e));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+    let mut used = std::collections::BTreeSet::new();
+    found.retain(|(_, l, e)| {
+        let is_free = !used.contains(l) && !used.contains(e);
+        if is_free {
+            used.extend([*l, *e]);
+        }
+        is_free
+    });
+    found.into_iter().map(|(_, l, e)| (l, e)).collect()
+}
+
+fn moved(aligned: &Aligned, left: &Seen, entered: &Seen) -> Change {
+    let (from, to) = (left.region.place, entered.region.place);
+    let mut numbers = BTreeMap::new();
+    put_color(
+        &mut numbers,
+        "from",
+        left.before,
+        &left.region,
+        &aligned.from_lab,
+    );
+    put_color(
+        &mut numbers,
+        "to",
+        entered.after,
+        &entered.region,
+        &aligned.to_lab,
+    );
+    let likeness = overlap(&left.histograms[0], &entered.histograms[1]);
+    put(&mut numbers, "color_likeness", likeness);
+    let (a, b) = (left.region.pixels.len(), entered.region.pixels.len());
+    put_area(&mut numbers, aligned, a.max(b));
+    put(&mut numbers, "size_ratio", b as f32 / a.max(1) as f32);
+    let ((ax, ay), (bx, by)) = (from.center(), to.center());
+    put_shift(&mut numbers, aligned, bx - ax, by - ay);
+    Change {
+        kind: "moved".to_owned(),
+        from_box_px: Some(from),
+        to_box_px: Some(to),
+        numbers,
+    }
+}
+
+fn present_once(aligned: &Aligned, one: &Seen) -> Change {
+    let mut numbers = base_numbers(aligned, one);
+    let is_before = one.presence == Presence::Before;
+    let (strong, weak) = if is_before {
+        (one.outline[0], one.outline[1])
+    } else {
+        (one.outline[1], one.outline[0])
+    };
+    put(&mut numbers, "outline_ratio", strong / weak.max(0.1));
+    Change {
+        kind: if is_before { "left" } else { "entered" }.to_owned(),
+        from_box_px: is_before.then_some(one.region.place),
+        to_box_px: (!is_before).then_some(one.region.place),
+        numbers,
+    }
+}
+
+/// Something is there in both frames: another colour, another place or size, or just different.
+fn present_twice(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Change {
+    let mut numbers = base_numbers(aligned, one);
+    let likeness = structure(aligned, &one.region.pixels);
+    put(&mut numbers, "structure_likeness", likeness);
+    let mut change = Change {
+        kind: "changed".to_owned(),
+        from_box_px: Some(one.region.place),
+        to_box_px: Some(one.region.place),
+        numbers,
+    };
+    let hue = |lab: [f32; 3]| [0.0, lab[1], lab[2]];
+    let hue_distance = lab_distance(hue(one.before), hue(one.after));
+    if likeness >= SAME_STRUCTURE && hue_distance >= 12.0 {
+        change.kind = "recolored".to_owned();
+    } else if let Some(drift) = drift(aligned, one, flow) {
+        drift.describe(&mut change, aligned);
+    }
+    change
+}
+
+/// A coherent motion inside a region.
+struct Drift {
+    shift: [f32; 2],
+    growth: f32,
+    moving: Vec<usize>,
+    explained: f32,
+}
+
+fn drift(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Option<Drift> {
+    let long = |n: &&usize| flow.get(**n).is_some_and(|[x, y]| x.hypot(*y) >= 2.0);
+    let moving: Vec<usize> = one.region.pixels.iter().filter(long).copied().collect();
+    if moving.len() * 4 < one.region.pixels.len() {
+        return None;
+    }
+    let median = |axis: usize| {
+        let mut values: Vec<f32> = moving.iter().map(|n| flow[*n][axis]).collect();
+        let middle = values.len() / 2;
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    };
+    let shift = [median(0), median(1)];
+    let length = shift[0].hypot(shift[1]);
+    let follows = |n: &usize| {
+        let [x, y] = flow[*n];
+        (x - shift[0]).hypot(y - shift[1]) <= 0.5 * length + 1.0
+    };
+    let together = moving.iter().filter(|n| follows(n)).count();
+    let growth = growth(aligned.width, &moving, flow);
+    let (mut plain, mut carried) = (0.0, 0.0);
+    for n in &moving {
+        let (x, y) = ((n % aligned.width) as f32, (n / aligned.width) as f32);
+        let tx = (x + flow[*n][0])
+            .round()
+            .clamp(0.0, aligned.width as f32 - 1.0) as usize;
+        let ty = (y + flow[*n][1])
+            .round()
+            .clamp(0.0, aligned.height as f32 - 1.0) as usize;
+        plain += lab_distance(aligned.from_lab[*n], aligned.to_lab[*n]);
+        carried += lab_distance(
+            aligned.from_lab[*n],
+            aligned.to_lab[ty * aligned.width + tx],
+        );
+    }
+    let explained = 1.0 - carried / plain.max(1e-3);
+    let is_coherent = together * 2 >= moving.len() || growth.max(1.0 / growth) >= GROWTH;
+    (is_coherent && explained >= FLOW_EXPLAINS).then_some(Drift {
+        shift,
+        growth,
+        moving,
+        explained,
+    })
+}
+
+/// Area after over area before of a cloud of flow vectors, from its spread along both axes.
+fn growth(width: usize, moving: &[usize], flow: &[[f32; 2]]) -> f32 {
+    let spread = |place: &dyn Fn(usize) -> f32| {
+        let mean = moving.iter().map(|n| place(*n)).sum::<f32>() / moving.len() as f32;
+        let square = |n: &usize| (place(*n) - mean).powi(2);
+        (moving.iter().map(square).sum::<f32>() / moving.len() as f32).sqrt()
+    };
+    let x = |n: usize| (n % width) as f32;
+    let y = |n: usize| (n / width) as f32;
+    let before = spread(&x) * spread(&y);
+    let after = spread(&|n| x(n) + flow[n][0]) * spread(&|n| y(n) + flow[n][1]);
+    (after / before.max(1e-3)).clamp(0.01, 100.0)
+}
+
+impl Drift {
+    fn describe(&self, change: &mut Change, aligned: &Aligned) {
+        let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
+        let far = self.shift[0].hypot(self.shift[1]) / diagonal;
+        let from = bounds(&self.moving, aligned.width);
+        let mut to = from;
+        (to.x0, to.x1) = (to.x0 + self.shift[0], to.x1 + self.shift[0]);
+        (to.y0, to.y1) = (to.y0 + self.shift[1], to.y1 + self.shift[1]);
+        let frame = crate::core::BoxPx {
+            x0: 0.0,
+            y0: 0.0,
+            x1: aligned.width as f32,
+            y1: aligned.height as f32,
+        };
+        put(&mut change.numbers, "flow_explains_ratio", self.explained);
+        put(&mut change.numbers, "size_ratio", self.growth);
+        put_shift(&mut change.numbers, aligned, self.shift[0], self.shift[1]);
+        change.from_box_px = Some(from);
+        change.to_box_px = Some(to.intersect(&frame));
+        if far >= 0.02 {
+            change.kind = "moved".to_owned();
+        } else if self.growth >= GROWTH {
+            change.kind = "grew".to_owned();
+        } else if self.growth <= 1.0 / GROWTH {
+            change.kind = "shrank".to_owned();
+        }
+    }
+}
+
+fn base_numbers(aligned: &Aligned, one: &Seen) -> BTreeMap<String, f32> {
+    let mut numbers = BTreeMap::new();
+    put_area(&mut numbers, aligned, one.region.pixels.len());
+    put_color(
+        &mut numbers,
+        "from",
+        one.before,
+        &one.region,
+        &aligned.from_lab,
+    );
+    put_color(&mut numbers, "to", one.after, &one.region, &aligned.to_lab);
+    put(
+        &mut numbers,
+        "color_distance",
+        lab_distance(one.before, one.after),
+    );
+    numbers
+}
+
+fn put(numbers: &mut BTreeMap<String, f32>, name: &str, value: f32) {
+    numbers.insert(name.to_owned(), value);
+}
+
+fn put_area(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, pixels: usize) {
+    let frame = (aligned.width * aligned.height) as f32;
+    put(numbers, "area_ratio", pixels as f32 / frame);
+}
+
+/// Mean colour in Lab, and how far the pixels stray from it: a high spread means many colours.
+fn put_color(
+    numbers: &mut BTreeMap<String, f32>,
+    side: &str,
+    mean: [f32; 3],
+    region: &Region,
+    lab: &[[f32; 3]],
+) {
+    for (axis, value) in ["l", "a", "b"].iter().zip(mean) {
+        put(numbers, &format!("{side}_{axis}"), value);
+    }
+    let strays: f32 = region
+        .pixels
+        .iter()
+        .map(|n| lab_distance(lab[*n], mean))
+        .sum();
+    let spread = strays / region.pixels.len().max(1) as f32;
+    put(numbers, &format!("{side}_color_spread"), spread);
+}
+
+/// Length as a share of the diagonal; direction counter-clockwise from the right, as in maths.
+fn put_shift(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, dx: f32, dy: f32) {
+    let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
+    put(numbers, "shift_ratio", dx.hypot(dy) / diagonal);
+    let degrees = (-dy).atan2(dx).to_degrees().rem_euclid(360.0);
+    put(numbers, "direction_degrees", degrees);
+}
