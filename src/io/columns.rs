@@ -614,3 +614,26 @@ pub(super) fn type_name(kind: &DataType) -> String {
         other => format!("{other:?}").to_lowercase(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_mark_images_and_name_every_column() {
+        let columns = super::super::fixtures::columns();
+        let schema = columns.shard_schema();
+        let features: Value = serde_json::from_str(&schema.metadata()["huggingface"]).unwrap();
+        let features = &features["info"]["features"];
+        assert_eq!(features["output_image"], json!({"_type": "Image"}));
+        assert_eq!(
+            features["input_images"],
+            json!({"_type": "List", "feature": {"_type": "Image"}})
+        );
+        assert_eq!(features["task"]["dtype"], "string");
+        for field in schema.fields() {
+            assert!(features.get(field.name()).is_some(), "{}", field.name());
+        }
+        assert!(schema.field_with_name("score_duplicate").is_ok());
+    }
+}

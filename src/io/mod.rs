@@ -3,7 +3,10 @@
 mod arrays;
 mod columns;
 mod duplicates;
+#[cfg(test)]
+mod fixtures;
 mod lineage;
+mod manifest;
 mod rejects;
 mod shard;
 mod spool;
@@ -13,5 +16,6 @@ pub use columns::{
 };
 pub use duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
 pub use lineage::{lineage_hash, verify_lineage, verify_sample};
+pub use manifest::{Manifest, read_manifest};
 pub use shard::{ChunkJob, ChunkReport, SpooledRow, assemble_chunk};
 pub use spool::{Leave, RejectLine, SpoolError, SpoolFiles, SpoolWriter};

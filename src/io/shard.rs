@@ -353,3 +353,6 @@ fn shard_properties() -> Result<WriterProperties, ParquetError> {
     }
     Ok(properties.build())
 }
+
+#[cfg(test)]
+mod tests;
