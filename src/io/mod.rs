@@ -1,1 +1,21 @@
 //! Bytes out and in: manifests, rows, shards, reports.
+
+mod arrays;
+mod columns;
+mod duplicates;
+#[cfg(test)]
+mod fixtures;
+mod lineage;
+mod manifest;
+mod rejects;
+mod shard;
+mod spool;
+
+pub use columns::{
+    PromptRef, RowColumns, RowContext, SCHEMA_VERSION, ScoreColumn, row_schema_markdown,
+};
+pub use duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
+pub use lineage::{lineage_hash, verify_lineage, verify_sample};
+pub use manifest::{Manifest, read_manifest};
+pub use shard::{ChunkJob, ChunkReport, SpooledRow, assemble_chunk};
+pub use spool::{Leave, RejectLine, SpoolError, SpoolFiles, SpoolWriter};

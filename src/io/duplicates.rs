@@ -1,0 +1,193 @@
+//! Near-duplicates across a run, found by the perceptual hashes of both images.
+
+use serde::{Deserialize, Serialize};
+
+/// Distances up to this are always found: eight bands differ in at most seven of them.
+const GUARANTEED_BITS: u32 = 7;
+const BANDS: usize = 8;
+const BUCKETS: usize = 256;
+
+/// Hashes of a kept sample and the manifest row it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHash {
+    /// Perceptual hash of the first input.
+    pub from: u64,
+    /// Perceptual hash of the output.
+    pub to: u64,
+    /// Manifest row.
+    pub row: u32,
+}
+
+impl KeptHash {
+    /// Differing bits: the larger distance of the two images.
+    pub fn distance_bits(&self, other: &Self) -> u32 {
+        let from = (self.from ^ other.from).count_ones();
+        from.max((self.to ^ other.to).count_ones())
+    }
+}
+
+/// What the index says of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DuplicateVerdict {
+    /// Kept and remembered; distance to the nearest earlier sample, none above 7 bits.
+    Kept {
+        /// Differing bits.
+        nearest_bits: Option<u32>,
+    },
+    /// Too near to an earlier sample.
+    Duplicate {
+        /// Differing bits.
+        distance_bits: u32,
+        /// `inside_video` when the nearest one is of the same manifest row, else `across_run`.
+        reason: &'static str,
+    },
+}
+
+/// Kept samples of a run, fed in manifest order, so that its answers do not depend on arrival.
+pub struct DuplicateIndex {
+    max_distance_bits: Option<u32>,
+    kept: Vec<KeptHash>,
+    /// `band * 256 + byte` → positions in `kept`.
+    buckets: Vec<Vec<u32>>,
+}
+
+impl DuplicateIndex {
+    /// An index that calls a sample a duplicate when both images lie within `max_distance_bits`
+    /// (capped at 7) of an earlier sample's; none keeps everything and still measures.
+    pub fn new(max_distance_bits: Option<u32>) -> Self {
+        Self {
+            max_distance_bits: max_distance_bits.map(|bits| bits.min(GUARANTEED_BITS)),
+            kept: Vec::new(),
+            buckets: vec![Vec::new(); BANDS * BUCKETS],
+        }
+    }
+
+    /// Puts back what an earlier run kept, in the order it was kept.
+    pub fn restore(&mut self, hashes: impl IntoIterator<Item = KeptHash>) {
+        for hash in hashes {
+            self.remember(hash);
+        }
+    }
+
+    /// All kept samples, in order.
+    pub fn hashes(&self) -> &[KeptHash] {
+        &self.kept
+    }
+
+    /// Judges the next sample in manifest order.
+    pub fn judge(&mut self, hash: KeptHash) -> DuplicateVerdict {
+        let nearest = self.nearest(&hash);
+        if let (Some((distance_bits, row)), Some(max)) = (nearest, self.max_distance_bits)
+            && distance_bits <= max
+        {
+            let reason = if row == hash.row {
+                "inside_video"
+            } else {
+                "across_run"
+            };
+            return DuplicateVerdict::Duplicate {
+                distance_bits,
+                reason,
+            };
+        }
+        self.remember(hash);
+        DuplicateVerdict::Kept {
+            nearest_bits: nearest.map(|(bits, _)| bits),
+        }
+    }
+
+    /// Distance and row of the nearest earlier sample within 7 bits; the earliest wins a tie.
+    fn nearest(&self, hash: &KeptHash) -> Option<(u32, u32)> {
+        let mut best: Option<(u32, u32)> = None;
+        for bucket in buckets_of(hash.from) {
+            for position in &self.buckets[bucket] {
+                let distance = self.kept[*position as usize].distance_bits(hash);
+                let candidate = (distance, *position);
+                if distance <= GUARANTEED_BITS && best.is_none_or(|best| candidate < best) {
+                    best = Some(candidate);
+                }
+            }
+        }
+        best.map(|(distance, position)| (distance, self.kept[position as usize].row))
+    }
+
+    fn remember(&mut self, hash: KeptHash) {
+        let position = self.kept.len() as u32;
+        self.kept.push(hash);
+        for bucket in buckets_of(hash.from) {
+            self.buckets[bucket].push(position);
+        }
+    }
+}
+
+fn buckets_of(hash: u64) -> impl Iterator<Item = usize> {
+    let bytes = hash.to_le_bytes();
+    (0..BANDS).map(move |band| band * BUCKETS + usize::from(bytes[band]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kept(from: u64, to: u64, row: u32) -> KeptHash {
+        KeptHash { from, to, row }
+    }
+
+    #[test]
+    fn both_images_must_be_near() {
+        let mut index = DuplicateIndex::new(Some(4));
+        index.judge(kept(0, 0, 0));
+        let far_output = index.judge(kept(0, u64::MAX, 0));
+        assert_eq!(far_output, DuplicateVerdict::Kept { nearest_bits: None });
+        let inside = DuplicateVerdict::Duplicate {
+            distance_bits: 3,
+            reason: "inside_video",
+        };
+        assert_eq!(index.judge(kept(0b111, 0, 0)), inside);
+        let across = DuplicateVerdict::Duplicate {
+            distance_bits: 4,
+            reason: "across_run",
+        };
+        assert_eq!(index.judge(kept(0b1111, 1, 9)), across);
+        let beyond = index.judge(kept(0b1_1111, 0, 9));
+        assert_eq!(
+            beyond,
+            DuplicateVerdict::Kept {
+                nearest_bits: Some(5)
+            }
+        );
+    }
+
+    #[test]
+    fn a_restored_index_judges_alike() {
+        let mut first = DuplicateIndex::new(Some(4));
+        first.judge(kept(1, 2, 3));
+        let mut second = DuplicateIndex::new(Some(4));
+        second.restore(first.hashes().to_vec());
+        assert_eq!(second.judge(kept(1, 2, 4)), first.judge(kept(1, 2, 4)));
+    }
+
+    proptest! {
+        /// Banded look-up finds what a comparison with every kept sample finds.
+        #[test]
+        fn nothing_within_seven_bits_is_missed(
+            base in any::<u64>(),
+            flips in proptest::collection::vec((0_u32..64, 0_u32..64), 0..10),
+        ) {
+            let mut index = DuplicateIndex::new(None);
+            index.judge(kept(base, base, 0));
+            let (mut from, mut to) = (base, base);
+            for (a, b) in flips {
+                from ^= 1 << a;
+                to ^= 1 << b;
+            }
+            let other = kept(from, to, 1);
+            let distance = other.distance_bits(&kept(base, base, 0));
+            let expected = (distance <= 7).then_some(distance);
+            let verdict = index.judge(other);
+            prop_assert_eq!(verdict, DuplicateVerdict::Kept { nearest_bits: expected });
+        }
+    }
+}

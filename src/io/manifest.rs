@@ -1,0 +1,495 @@
+//! Lists of inputs: JSON lines, CSV, Parquet, a folder, a pattern or one video.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use serde_json::Value;
+
+use super::arrays;
+use crate::core::{ConfigError, ManifestEntry, Problem};
+
+const URI_NAMES: [&str; 4] = ["uri", "path", "url", "file_name"];
+const LICENSE_NAMES: [&str; 2] = ["license", "licence"];
+const SOURCE_NAMES: [&str; 2] = ["source", "origin"];
+
+/// What a folder or pattern takes: endings of files that may hold video.
+const MEDIA: [&str; 29] = [
+    "3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "gif", "h264", "hevc", "m2ts", "m4v",
+    "mjpeg", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "rm", "ts", "vob",
+    "webm", "wmv", "y4m",
+];
+
+/// Inputs in order, and what is wrong with the lines that gave none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// Usable inputs; local ones are paths, joined to the manifest's folder.
+    pub entries: Vec<ManifestEntry>,
+    /// Lines that could not be used, all of them, each with file and line.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a manifest (`.jsonl`, `.csv`, `.parquet`), lists a folder or pattern, or takes one video.
+///
+/// A missing video is no problem here: it fails as an item, so that it is counted.
+///
+/// # Errors
+/// When there is nothing to read at all, or nothing in it.
+pub fn read_manifest(path_or_pattern: &str) -> Result<Manifest, ConfigError> {
+    let path = Path::new(path_or_pattern);
+    let mut gathered = Gathered::new(path);
+    if scheme(path_or_pattern).is_some() {
+        gathered.add(None, fields(Some(path_or_pattern), None, None));
+    } else if path.is_dir() {
+        list_folder(path, &mut gathered)?;
+    } else if path.is_file() {
+        read_file(path, &mut gathered)?;
+    } else if path_or_pattern.contains(['*', '?', '[']) {
+        list_pattern(path_or_pattern, &mut gathered)?;
+    } else {
+        return Err(ConfigError::one(
+            path_or_pattern,
+            "no such file or folder; give a .jsonl, .csv or .parquet manifest, a folder, a \
+             pattern in quotes or a video",
+        ));
+    }
+    let manifest = gathered.manifest;
+    if manifest.entries.is_empty() && manifest.problems.is_empty() {
+        return Err(ConfigError::one(path_or_pattern, "no videos in there"));
+    }
+    Ok(manifest)
+}
+
+fn read_file(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let ending = ending(path);
+    match ending.as_str() {
+        "jsonl" | "ndjson" => read_json_lines(path, gathered),
+        "csv" => read_csv(path, gathered),
+        "parquet" => read_parquet(path, gathered),
+        "json" | "txt" | "md" | "tsv" | "toml" | "yaml" => Err(ConfigError::one(
+            path.display().to_string(),
+            format!("a .{ending} file is no manifest; use .jsonl, .csv or .parquet"),
+        )),
+        _ => {
+            gathered.add_path(path);
+            Ok(())
+        }
+    }
+}
+
+struct Fields {
+    uri: Option<String>,
+    license: Option<String>,
+    source: Option<String>,
+}
+
+fn fields(uri: Option<&str>, license: Option<&str>, source: Option<&str>) -> Fields {
+    let owned = |text: Option<&str>| {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    Fields {
+        uri: owned(uri),
+        license: owned(license),
+        source: owned(source),
+    }
+}
+
+struct Gathered {
+    file: PathBuf,
+    manifest: Manifest,
+    /// Where each uri was seen first.
+    seen: BTreeMap<String, String>,
+}
+
+impl Gathered {
+    fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_path_buf(),
+            manifest: Manifest::default(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn place(&self, line: Option<u64>) -> String {
+        let file = self.file.display();
+        line.map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
+    }
+
+    fn problem(&mut self, line: Option<u64>, what: impl Into<String>) {
+        let problem = Problem::new(self.place(line), what);
+        self.manifest.problems.push(problem);
+    }
+
+    fn add(&mut self, line: Option<u64>, fields: Fields) {
+        let Some(uri) = fields.uri else {
+            let what = "no uri; each line needs one of uri, path, url or file_name";
+            return self.problem(line, what);
+        };
+        let folder = line.and_then(|_| self.file.parent()).map(Path::to_path_buf);
+        let uri = match resolve(&uri, folder.as_deref()) {
+            Ok(uri) => uri,
+            Err(what) => return self.problem(line, what),
+        };
+        if let Some(first) = self.seen.get(&uri) {
+            let what = format!("{uri} was already named at {first}; remove one of them");
+            return self.problem(line, what);
+        }
+        self.seen.insert(uri.clone(), self.place(line));
+        self.manifest.entries.push(ManifestEntry {
+            uri,
+            license: fields.license,
+            source: fields.source,
+        });
+    }
+
+    fn add_path(&mut self, path: &Path) {
+        let Some(uri) = path.to_str() else {
+            let place = path.display().to_string();
+            let what = "the file's name is not UTF-8; rename it";
+            return self.manifest.problems.push(Problem::new(place, what));
+        };
+        self.manifest.entries.push(ManifestEntry {
+            uri: uri.to_owned(),
+            license: None,
+            source: None,
+        });
+    }
+}
+
+/// The scheme of `scheme://…`, lower case.
+fn scheme(uri: &str) -> Option<String> {
+    let (scheme, _) = uri.split_once("://")?;
+    let mut letters = scheme.chars();
+    let fits = letters.next().is_some_and(|c| c.is_ascii_alphabetic())
+        && letters.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    fits.then(|| scheme.to_ascii_lowercase())
+}
+
+/// A local path, joined to `folder`, or a web address as it is.
+fn resolve(uri: &str, folder: Option<&Path>) -> Result<String, String> {
+    let local = match scheme(uri).as_deref() {
+        None => uri.to_owned(),
+        Some("http" | "https") => return Ok(uri.to_owned()),
+        Some("file") => decode_file_url(uri)?,
+        Some(other) => {
+            return Err(format!(
+                "scheme {other}:// is not supported; use a local path, file:// or http(s)://"
+            ));
+        }
+    };
+    let joined = match folder {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.join(&local),
+        _ => PathBuf::from(&local),
+    };
+    Ok(joined.to_string_lossy().into_owned())
+}
+
+fn decode_file_url(uri: &str) -> Result<String, String> {
+    let rest = uri.get("file://".len()..).unwrap_or_default();
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err(format!("{uri} names a host; write file:///absolute/path"));
+    }
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok());
+        let byte = digits.and_then(|d| u8::from_str_radix(d, 16).ok());
+        bytes.push(byte.ok_or_else(|| format!("{uri} has a % without two hexadecimal digits"))?);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|_not_utf8| format!("{uri} is not UTF-8 once decoded"))
+}
+
+fn unreadable(path: &Path, error: impl std::fmt::Display) -> ConfigError {
+    ConfigError::one(
+        path.display().to_string(),
+        format!("cannot be read: {error}"),
+    )
+}
+
+fn read_json_lines(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let value: Value = match serde_json::from_slice(line.trim_ascii()) {
+            Ok(value) => value,
+            Err(error) => {
+                gathered.problem(Some(number), format!("no valid JSON: {error}"));
+                continue;
+            }
+        };
+        let first = |names: &[&str]| names.iter().find_map(|name| value.get(name)?.as_str());
+        match &value {
+            Value::String(uri) => gathered.add(Some(number), fields(Some(uri), None, None)),
+            Value::Object(_) => {
+                let (license, source) = (first(&LICENSE_NAMES), first(&SOURCE_NAMES));
+                gathered.add(Some(number), fields(first(&URI_NAMES), license, source));
+            }
+            _ => gathered.problem(Some(number), "neither a JSON object nor a text"),
+        }
+    }
+    Ok(())
+}
+
+fn read_csv(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(bytes);
+    let headers = reader.headers().map_err(|error| unreadable(path, error))?;
+    let headers: Vec<String> = headers.iter().map(str::to_ascii_lowercase).collect();
+    let column = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|n| headers.iter().position(|h| h == n))
+    };
+    let Some(uri) = column(&URI_NAMES) else {
+        return Err(ConfigError::one(
+            gathered.place(Some(1)),
+            "no column named uri, path, url or file_name in the header",
+        ));
+    };
+    let (license, source) = (column(&LICENSE_NAMES), column(&SOURCE_NAMES));
+    for record in reader.records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let cell = |at: Option<usize>| record.get(at?);
+                let row = fields(record.get(uri), cell(license), cell(source));
+                gathered.add(Some(line), row);
+            }
+            Err(error) => {
+                let line = error.position().map(csv::Position::line);
+                gathered.problem(line, format!("no valid CSV row: {error}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_parquet(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    // Without the writer's Arrow hints every text column reads as plain UTF-8.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(|error| unreadable(path, error))?;
+    let has = |name: &str| builder.schema().field_with_name(name).is_ok();
+    let pick = |names: &[&'static str]| names.iter().copied().find(|name| has(name));
+    let Some(uri) = pick(&URI_NAMES) else {
+        let what = "no column named uri, path, url or file_name";
+        return Err(ConfigError::one(path.display().to_string(), what));
+    };
+    let (license, source) = (pick(&LICENSE_NAMES), pick(&SOURCE_NAMES));
+    let names = [Some(uri), license, source].into_iter().flatten();
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+    let reader = builder.with_projection(mask).build();
+    let mut number = 0;
+    for batch in reader.map_err(|error| unreadable(path, error))? {
+        let batch = batch.map_err(|error| unreadable(path, error))?;
+        for row in 0..batch.num_rows() {
+            number += 1;
+            let cell = |name: Option<&str>| arrays::get_text(&batch, name?, row);
+            gathered.add(
+                Some(number),
+                fields(cell(Some(uri)), cell(license), cell(source)),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn ending(path: &Path) -> String {
+    let ending = path.extension().unwrap_or_default();
+    ending.to_string_lossy().to_ascii_lowercase()
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().first() == Some(&b'.')
+}
+
+fn add_sorted(mut paths: Vec<PathBuf>, gathered: &mut Gathered) {
+    paths.sort_by(|a, b| {
+        let bytes = |path: &PathBuf| path.as_os_str().as_encoded_bytes().to_vec();
+        bytes(a).cmp(&bytes(b))
+    });
+    for path in paths {
+        gathered.add_path(&path);
+    }
+}
+
+fn list_folder(folder: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let (mut open, mut found) = (vec![folder.to_path_buf()], Vec::new());
+    while let Some(folder) = open.pop() {
+        let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(&folder, error))?;
+            let (path, kind) = (entry.path(), entry.file_type());
+            if is_hidden(&path) {
+                continue;
+            }
+            // Links to folders are not followed: they may lead in circles.
+            if kind.is_ok_and(|kind| kind.is_dir()) {
+                open.push(path);
+            } else if path.is_file() && MEDIA.contains(&ending(&path).as_str()) {
+                found.push(path);
+            }
+        }
+    }
+    add_sorted(found, gathered);
+    Ok(())
+}
+
+fn list_pattern(pattern: &str, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let paths = glob::glob(pattern)
+        .map_err(|error| ConfigError::one(pattern, format!("no valid pattern: {error}")))?;
+    let mut found = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) if path.is_file() && MEDIA.contains(&ending(&path).as_str()) => {
+                found.push(path);
+            }
+            Ok(_) => {}
+            Err(error) => gathered.problem(None, format!("cannot be listed: {error}")),
+        }
+    }
+    add_sorted(found, gathered);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{LargeStringArray, RecordBatch};
+    use arrow_schema::{DataType, Field, Schema};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::store;
+
+    fn written(name: &str, bytes: &[u8]) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        store::publish_bytes(&path, bytes).unwrap();
+        (folder, path.to_str().unwrap().to_owned())
+    }
+
+    fn uris(manifest: &Manifest) -> Vec<&str> {
+        manifest.entries.iter().map(|e| e.uri.as_str()).collect()
+    }
+
+    #[test]
+    fn json_lines_name_every_bad_line() {
+        let text = "\u{feff}{\"path\":\"a.mp4\",\"licence\":\"CC0\",\"origin\":\"me\"}\r\n\r\n\
+            {\"uri\": \n{\"license\":\"x\"}\n{\"url\":\"s3://b/c.mp4\"}\n{\"uri\":\"a.mp4\"}\n\
+            {\"uri\":\"https://example.com/a%20b.mp4\"}\n\"file:///v/%C3%A4%20b.mp4\"";
+        let (folder, path) = written("m.jsonl", text.as_bytes());
+        let manifest = read_manifest(&path).unwrap();
+        let joined = folder.path().join("a.mp4");
+        assert_eq!(
+            uris(&manifest),
+            [
+                joined.to_str().unwrap(),
+                "https://example.com/a%20b.mp4",
+                "/v/ä b.mp4"
+            ]
+        );
+        assert_eq!(manifest.entries[0].license.as_deref(), Some("CC0"));
+        assert_eq!(manifest.entries[0].source.as_deref(), Some("me"));
+        let lines: Vec<String> = manifest.problems.iter().map(ToString::to_string).collect();
+        let starts = [":3: no valid JSON", ":4: no uri", ":5: scheme s3", ":6: "];
+        assert_eq!(lines.len(), starts.len());
+        for (line, start) in lines.iter().zip(starts) {
+            assert!(line.starts_with(&format!("{path}{start}")), "{line}");
+        }
+        assert!(lines[3].contains("already named at") && lines[3].contains("m.jsonl:1;"));
+    }
+
+    #[test]
+    fn csv_takes_other_names_and_counts_lines() {
+        let text = "License,file_name\r\nCC BY,a.mp4\r\n\r\n,\"b, c.mp4\"\r\nCC0,\r\n1,2,3\r\n";
+        let (folder, path) = written("m.csv", text.as_bytes());
+        let manifest = read_manifest(&path).unwrap();
+        let name = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+        assert_eq!(uris(&manifest), [name("a.mp4"), name("b, c.mp4")]);
+        assert_eq!(manifest.entries[1].license, None);
+        let places: Vec<&str> = manifest.problems.iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(places, [format!("{path}:5"), format!("{path}:6")]);
+    }
+
+    #[test]
+    fn parquet_of_any_text_type_is_read() {
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            "url",
+            DataType::LargeUtf8,
+            true,
+        )]));
+        let texts = LargeStringArray::from(vec![Some("http://h/a.mp4"), None]);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+        writer.write(&batch).unwrap();
+        let (_folder, path) = written("m.parquet", &writer.into_inner().unwrap());
+        let manifest = read_manifest(&path).unwrap();
+        assert_eq!(uris(&manifest), ["http://h/a.mp4"]);
+        assert_eq!(manifest.problems[0].place, format!("{path}:2"));
+    }
+
+    #[test]
+    fn folders_and_patterns_take_videos_in_byte_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [
+            "b.MP4",
+            "a/z.webm",
+            "B.mkv",
+            "README.md",
+            ".hidden.mp4",
+            "a.json",
+        ];
+        for name in names {
+            store::publish_bytes(&folder.path().join(name), b"x").unwrap();
+        }
+        let name = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+        let listed = read_manifest(folder.path().to_str().unwrap()).unwrap();
+        assert_eq!(
+            uris(&listed),
+            [name("B.mkv"), name("a/z.webm"), name("b.MP4")]
+        );
+        let matched = read_manifest(&name("*")).unwrap();
+        assert_eq!(uris(&matched), [name("B.mkv"), name("b.MP4")]);
+        assert_eq!(
+            uris(&read_manifest(&name("b.MP4")).unwrap()),
+            [name("b.MP4")]
+        );
+    }
+
+    #[test]
+    fn nothing_to_read_says_what_helps() {
+        let error = read_manifest("/no/such/file.jsonl")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/no/such/file.jsonl: no such file"),
+            "{error}"
+        );
+        let (_folder, path) = written("m.csv", b"a,b\n1,2\n");
+        assert!(
+            read_manifest(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("m.csv:1: no column")
+        );
+    }
+}
