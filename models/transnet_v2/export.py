@@ -13,9 +13,11 @@ Layout. Conv3d is slow on CPU runtimes, so the graph has 2-D convolutions only. 
 a window are stacked into one tall image [batch, channels, 100*(H+1), W]; every frame is followed
 by one zero row. A 3x3 convolution with padding 1 then never mixes two frames, and a temporal
 convolution with dilation d is a (3,1) convolution with row dilation d*(H+1). Convolutions write
-rubbish into the separator rows, which is harmless until the next 3x3 convolution: the rows are
-set to zero again before it. Average pooling halves H+1 = 28, 14 to 14, 7: the separator stays in
-its place.
+rubbish into the separator rows, which is harmless until the next 3x3 convolution: before it, a
+huge negative number is added to those rows, and the ReLU turns them into zeros. (ONNX Runtime
+fuses convolution, norm, sum and ReLU into one kernel and keeps its blocked layout; a product with
+a mask would leave it.) Average pooling halves H+1 = 28, 14 to 14, 7: the separator stays the
+last row of its frame.
 """
 import argparse
 import collections
@@ -33,6 +35,7 @@ FRAMES, HEIGHT, WIDTH = 100, 27, 48
 LOOKUP = 101  # frames seen by the similarity heads: 50 on each side
 BINS = 512  # colour histogram: 3 bits per channel
 BN_EPS = 1e-3
+BLANK = -1e9  # added to the separator rows before a ReLU
 DILATIONS = (1, 2, 4, 8)
 Weight = collections.namedtuple("Weight", "offset shape")
 
@@ -128,31 +131,42 @@ class Graph:
         return self.op("Gemm", x, self.weight(name + ".weight"), self.weight(name + ".bias"), transB=1)
 
 
-def cell(g, x, prefix, rows):
-    """Four (spatial 3x3, temporal 3) branches, batch norm, ReLU; the norm is split per branch so
-    that the runtime folds it into the convolution before it."""
+def cell(g, x, prefix, rows, blank=None):
+    """Four (spatial 3x3, temporal 3) branches, batch norm, ReLU. The norm is split per branch so
+    that the runtime folds it into the convolution before it. `blank` zeroes the separators."""
     branches = []
     for i, dilation in enumerate(DILATIONS):
         conv = f"{prefix}.Conv3D_{dilation}.layers."
         mid, inner, _, _, _ = g.weights[conv + "0.weight"].shape
         out = g.weights[conv + "1.weight"].shape[0]
         step = dilation * rows
-        y = g.op("Conv", x, g.weight(conv + "0.weight", (mid, inner, 3, 3)),
-                 kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        kernel = g.weight(conv + "0.weight", (mid, inner, 3, 3))
+        if inner == 3:  # the marker plane beside RGB has weight zero
+            kernel = g.op("Pad", kernel, g.const([0, 0, 0, 0, 0, 1, 0, 0]))
+        y = g.op("Conv", x, kernel, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
         y = g.op("Conv", y, g.weight(conv + "1.weight", (out, mid, 3, 1)),
                  kernel_shape=[3, 1], dilations=[step, 1], pads=[step, 0, step, 0])
         norm = [g.weight(f"{prefix}.bn.{p}", part=(i * out, out))
                 for p in ("weight", "bias", "running_mean", "running_var")]
         y = g.op("BatchNormalization", y, *norm, epsilon=BN_EPS)
-        branches.append(g.op("Relu", y))
+        branches.append(g.op("Relu", g.op("Add", y, blank) if blank else y))
     return g.op("Concat", *branches, axis=1)
 
 
-def zero_separators(g, x, rows):
-    """Multiply the row after each frame by 0. The mask of one frame is stored; the runtime repeats
-    it once, when it folds constants."""
-    frame = g.const(np.arange(rows).reshape(1, 1, rows, 1) < rows - 1, np.float32)
-    return g.op("Mul", x, g.op("Tile", frame, g.const([1, 1, FRAMES, 1])))
+def add_marker(g, x, rows, cols):
+    """RGB [b,3,100*rows,cols] -> a fourth plane that is 1 in the separator rows and 0 elsewhere."""
+    frame = np.arange(rows).reshape(1, 1, rows, 1) == rows - 1
+    tall = g.op("Tile", g.const(frame, np.float32), g.const([1, 1, FRAMES, cols]))
+    batch = g.op("Slice", g.op("Shape", x), g.const([0]), g.const([1]))
+    shape = g.op("Concat", batch, g.const([1, 1, 1]), axis=0)
+    return g.op("Concat", x, g.op("Expand", tall, shape), axis=1)
+
+
+def widen(g, blank, before, after):
+    """`blank` holds the same plane in each channel; give it `after` channels."""
+    value = numpy_helper.from_array(np.array([1 / before], np.float32))
+    kernel = g.op("ConstantOfShape", g.const([after, before, 1, 1]), value=value)
+    return g.op("Conv", blank, kernel, kernel_shape=[1, 1])
 
 
 def similarity_window(g, vectors, fc):
@@ -190,12 +204,15 @@ def build(weights, location):
     x = g.op("Cast", planes, to=TensorProto.FLOAT)
     x = g.op("Div", x, g.const(255, np.float32))
     x = g.op("Pad", x, g.const([0, 0, 0, 0, 0, 0, 0, 0, 1, 0]))
-    rows, cols, channels = HEIGHT + 1, WIDTH, 3
-    x = g.reshape(x, 0, channels, FRAMES * rows, cols)
+    rows, cols = HEIGHT + 1, WIDTH
+    x = add_marker(g, g.reshape(x, 0, 3, FRAMES * rows, cols), rows, cols)
+    marker = np.zeros((16, 4, 1, 1))
+    marker[:, 3] = BLANK
+    blank = g.op("Conv", x, g.const(marker, np.float32), kernel_shape=[1, 1])  # 16 = a branch
     means = []
     for stage in range(3):
         prefix = f"SDDCNN.{stage}.DDCNN."
-        first = zero_separators(g, cell(g, x, prefix + "0", rows), rows)
+        first = cell(g, x, prefix + "0", rows, blank)
         x = g.op("Add", cell(g, first, prefix + "1", rows), first)
         channels = 64 << stage
         if stage == 2:  # 7 rows do not halve: drop the separator
@@ -207,7 +224,10 @@ def build(weights, location):
         rows, cols = rows // 2, cols // 2
         real = rows
         if stage < 2:
-            x, real = zero_separators(g, x, rows), rows - 1
+            blank = g.op("AveragePool", blank, kernel_shape=[2, 2], strides=[2, 2])
+            x = g.op("Relu", g.op("Add", x, widen(g, blank, channels // 4, channels)))
+            blank = widen(g, blank, channels // 4, channels // 2)
+            real = rows - 1
         mean = g.op("AveragePool", x, kernel_shape=[rows, cols], strides=[rows, cols])
         if real != rows:
             mean = g.op("Mul", mean, g.const(rows / real, np.float32))
