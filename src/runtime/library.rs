@@ -180,7 +180,10 @@ fn version_in(info: &str, path: &Path) -> String {
         .split(['=', ',', ' '])
         .filter_map(|word| word.strip_prefix("rel-"))
         .find(is_version);
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("");
     let suffix = name
         .strip_prefix(FILE_STEM)
         .map(|rest| rest.trim_start_matches('.'))
@@ -195,7 +198,10 @@ mod tests {
     #[test]
     fn the_data_folder_follows_the_variables() {
         let some = |text: &str| Some(OsString::from(text));
-        assert_eq!(data_dir_of(some("/x"), some("/h")), Path::new("/x/framewright"));
+        assert_eq!(
+            data_dir_of(some("/x"), some("/h")),
+            Path::new("/x/framewright")
+        );
         assert_eq!(
             data_dir_of(some(""), some("/h")),
             Path::new("/h/.local/share/framewright")
@@ -206,7 +212,11 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "empty files of a test")]
     fn version_10_is_newer_than_9() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["libonnxruntime.so.1.9.1", "libonnxruntime.so.1.10.0", "libonnxruntime.so.x"] {
+        for name in [
+            "libonnxruntime.so.1.9.1",
+            "libonnxruntime.so.1.10.0",
+            "libonnxruntime.so.x",
+        ] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         let newest = newest_in(folder.path()).unwrap();
@@ -221,16 +231,24 @@ mod tests {
         let broken = folder.path().join("libonnxruntime.so.1.99.0");
         std::fs::write(&broken, b"not a library").unwrap();
         let absent = folder.path().join("absent.so");
-        let error = load_first(&[broken.clone(), absent]).unwrap_err().to_string();
+        let error = load_first(&[broken.clone(), absent])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&broken.display().to_string()), "{error}");
         assert!(error.contains("absent.so: no such file"), "{error}");
-        assert!(error.contains("make setup") && error.contains(PATH_VARIABLE), "{error}");
+        assert!(
+            error.contains("make setup") && error.contains(PATH_VARIABLE),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_version_is_read_from_the_build_or_the_name() {
         let named = Path::new("/lib/libonnxruntime.so.1.26.0");
-        assert_eq!(version_in("ORT Build Info: git-branch=rel-1.32.0, x=y", named), "1.32.0");
+        assert_eq!(
+            version_in("ORT Build Info: git-branch=rel-1.32.0, x=y", named),
+            "1.32.0"
+        );
         assert_eq!(version_in("git-branch=HEAD", named), "1.26.0");
         assert_eq!(version_in("", Path::new("libonnxruntime.so")), "unknown");
     }

@@ -76,7 +76,11 @@ impl Session {
         check("outputs", outputs, inner.outputs(), file)?;
         Ok(Self {
             inner,
-            name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         })
     }
 
@@ -89,9 +93,8 @@ impl Session {
         inputs: Vec<(&str, Input)>,
         wanted: &[&str],
     ) -> Result<Vec<ArrayD<f32>>, ItemError> {
-        let failed = |error: ort::Error| {
-            ItemError::new(ErrorKind::Model, format!("{}: {error}", self.name))
-        };
+        let failed =
+            |error: ort::Error| ItemError::new(ErrorKind::Model, format!("{}: {error}", self.name));
         let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
         for (name, input) in inputs {
             let value: SessionInputValue<'_> = match input {

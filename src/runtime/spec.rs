@@ -125,7 +125,13 @@ fn spec_of(outlet: &Outlet) -> Result<TensorSpec, String> {
         .zip(dimension_symbols.iter())
         .map(|(length, symbol)| {
             u32::try_from(*length).map_or_else(
-                |_| Dim::Free(if symbol.is_empty() { "?".to_owned() } else { symbol.clone() }),
+                |_| {
+                    Dim::Free(if symbol.is_empty() {
+                        "?".to_owned()
+                    } else {
+                        symbol.clone()
+                    })
+                },
                 Dim::Fixed,
             )
         })

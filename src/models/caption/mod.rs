@@ -1,0 +1,6 @@
+//! Captioners: one file each.
+
+mod endpoint;
+mod wire;
+
+pub use endpoint::{Endpoint, EndpointOptions};
