@@ -51,6 +51,24 @@ impl Damage {
     }
 }
 
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        let mut count = |number: u64, what: &str| {
+            if number > 0 {
+                parts.push(format!("{number} {what}"));
+            }
+        };
+        count(self.packets_skipped, "packets could not be decoded");
+        count(self.frames_out_of_order, "frames were out of order");
+        count(self.times_made_up, "frames had no time");
+        count(self.frames_repaired, "frames were repaired");
+        parts.extend(self.stopped.iter().map(|why| format!("the end was not reached: {why}")));
+        parts.extend(self.first_after.map(|pts| format!("first damage after pts {}", pts.0)));
+        f.write_str(&parts.join("; "))
+    }
+}
+
 /// All frames of a source from where it stands.
 pub(super) struct FrameStream {
     pub(super) source: Source,

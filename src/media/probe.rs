@@ -14,12 +14,16 @@ use crate::core::{BoxPx, ItemError, VideoInfo};
 /// Sample aspect ratios beyond this factor are taken for mistakes.
 const MAX_ASPECT: f64 = 8.0;
 
-/// Reads a file's headers, decodes its first frame and looks for black bars.
+/// Reads a file's headers, decodes its first frame and, if asked to crop, looks for black bars.
 ///
 /// # Errors
 /// Missing without a file, a video stream or a frame; Unreadable, Corrupt or Unsupported with
 /// libav's words; Timeout after the deadline.
-pub fn probe(path: &Path, options: &OpenOptions) -> Result<VideoInfo, ItemError> {
+pub fn probe(
+    path: &Path,
+    options: &OpenOptions,
+    crop_black_bars: bool,
+) -> Result<VideoInfo, ItemError> {
     let source = Source::open(path, None, options)?;
     let mut stream = FrameStream::new(source);
     let mut first = frame::Video::empty();
@@ -27,7 +31,11 @@ pub fn probe(path: &Path, options: &OpenOptions) -> Result<VideoInfo, ItemError>
     stream.next_frame(&mut first).map_err(named)?;
     check_size(first.width(), first.height()).map_err(named)?;
     let mut info = describe(&mut stream.source, &mut first);
-    let crop = bars::find(stream, &first, info.stated_duration_secs).map_err(named)?;
+    let crop = if crop_black_bars {
+        bars::find(stream, &first, info.stated_duration_secs).map_err(named)?
+    } else {
+        Area { x: 0, y: 0, width: first.width(), height: first.height() }
+    };
     set_display(&mut info, crop);
     check_size(info.width, info.height).map_err(named)?;
     Ok(info)

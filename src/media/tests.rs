@@ -21,7 +21,7 @@ struct Pass {
 
 fn pass(path: &Path, every: u32) -> Result<Pass, ItemError> {
     let options = options();
-    let info = probe(path, &options)?;
+    let info = probe(path, &options, true)?;
     let mut reader = LowResReader::open(path, &info, &options)?;
     let (mut frames, mut sampled) = (0, Vec::new());
     while let Some(stamp) = reader.next_frame()? {

@@ -3,8 +3,15 @@
 //! No thresholds in here: models measure, configuration decides.
 
 pub mod caption;
+mod card;
+pub mod embed;
+mod pull;
+pub mod scene;
+mod weights;
 mod writer;
 
+pub use card::{Card, Golden, MODELS, ModelDef, PackageMember, WeightsFile};
+pub use weights::{ModelStatus, ModelStore};
 pub use writer::{InstructionJudge, InstructionWriter, JUDGE_AXES, Judged, Written};
 
 use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
@@ -73,6 +80,9 @@ pub struct Prompt {
 pub struct Answer {
     /// The text; JSON when a schema was asked for.
     pub text: String,
+    /// Why it would not answer, in its words; the text is then empty. The caller rejects the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// Tokens of the question, 0 when unknown.
     pub prompt_tokens: u64,
     /// Tokens of the answer, 0 when unknown.

@@ -1,16 +1,22 @@
 //! The chains: read one to understand a product. Also what every product's run has in common.
 
+mod check;
 pub mod edit_pairs;
 mod factories;
 mod plan;
 mod run_dir;
 mod runner;
+mod scenes;
 mod shards;
 mod sink;
+mod status;
 
+pub use check::{CheckResult, check};
 pub use factories::{Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use run_dir::{RunDir, RunInfo};
+pub use scenes::{SceneList, SceneSpan, find_scenes};
+pub use status::{Status, status};
 pub use runner::{RunRequest, RunResult, run};
 
 use crate::config::{Config, FilterChoice, Loaded, load};

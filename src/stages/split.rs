@@ -150,6 +150,15 @@ impl CutSource<'_> {
     }
 }
 
+/// What one pass found besides scenes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitSummary {
+    /// Frames that were decoded.
+    pub frames: u64,
+    /// What was damaged, if anything.
+    pub damage: Option<String>,
+}
+
 impl Worker for SplitWorker {
     type In = Arc<Video>;
     type Out = Scene;
@@ -159,6 +168,30 @@ impl Worker for SplitWorker {
         video: Arc<Video>,
         out: &mut Outbox<'_, Scene>,
     ) -> Result<(), ItemError> {
+        let summary = self.split(&video, out)?;
+        if let Some(damage) = summary.damage {
+            let what = format!("{} frames were decoded: {damage}", summary.frames);
+            out.fail(ItemError::new(ErrorKind::Corrupt, what));
+        } else if out.delivered() == 0 {
+            let detail = serde_json::json!({
+                "video_id": video.id, "video_uri": video.entry.uri,
+            });
+            out.reject(Rejection { reason: "no_scene".into(), score: None, detail });
+        }
+        Ok(())
+    }
+}
+
+impl SplitWorker {
+    /// Goes over a video once, emitting its scenes.
+    ///
+    /// # Errors
+    /// When no frame can be decoded or the time is up; scenes emitted before stay.
+    pub fn split(
+        &mut self,
+        video: &Arc<Video>,
+        out: &mut Outbox<'_, Scene>,
+    ) -> Result<SplitSummary, ItemError> {
         let key = Key::from_hash(
             self.stage.cuts_fingerprint().str(video.id.as_str()).json(&video.info.crop_in_coded).finish(),
         );
@@ -169,13 +202,13 @@ impl Worker for SplitWorker {
             Some(found) => CutSource::Replay(Replay { cuts: found.cuts.into_iter() }),
             None => CutSource::Detector(&mut *self.detector, Detections::default()),
         };
-        let result = Pass::new(&self.stage, &video).run(&mut source, out);
+        let result = Pass::new(&self.stage, video).run(&mut source, out);
         match result {
-            Ok(found) => {
+            Ok((found, summary)) => {
                 if let (Some(memo), false) = (&self.stage.memo, is_known) {
                     memo.put("split", &key, &found).unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
                 }
-                Ok(())
+                Ok(summary)
             }
             Err(error) => {
                 // The detector may hold frames of this video; it must not cut the next by them.
@@ -215,7 +248,7 @@ impl<'a> Pass<'a> {
         mut self,
         source: &mut CutSource<'_>,
         out: &mut Outbox<'_, Scene>,
-    ) -> Result<FoundCuts, ItemError> {
+    ) -> Result<(FoundCuts, SplitSummary), ItemError> {
         let options = OpenOptions {
             decode_threads: self.stage.decode_threads,
             deadline: out.context().deadline,
@@ -282,16 +315,8 @@ impl<'a> Pass<'a> {
         for scene in done.drain(..) {
             self.emit(scene, out);
         }
-        if reader.damage().is_any() {
-            let what = format!("{frames} frames were decoded: {}", reader.damage());
-            out.fail(ItemError::new(ErrorKind::Corrupt, what));
-        } else if self.scenes == 0 {
-            let detail = serde_json::json!({
-                "video_id": self.video.id, "video_uri": self.video.entry.uri,
-            });
-            out.reject(Rejection { reason: "no_scene".into(), score: None, detail });
-        }
-        Ok(FoundCuts { cuts: self.all_cuts })
+        let damage = reader.damage().is_any().then(|| reader.damage().to_string());
+        Ok((FoundCuts { cuts: self.all_cuts }, SplitSummary { frames, damage }))
     }
 
     /// Passes cuts on, except those too soon after the last one.

@@ -1,3 +1,13 @@
-//! Writers of instructions.
+//! Captioners, and the writers and judges of instructions: one file each.
 
+mod chat;
+mod endpoint;
+mod measured;
+mod prompts;
 pub mod template;
+mod wire;
+
+pub use chat::{ChatJudge, ChatWriter};
+pub use endpoint::{Endpoint, EndpointOptions};
+pub use measured::TemplateWriter;
+pub use prompts::{PROMPTS, PromptText};

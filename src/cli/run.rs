@@ -1,0 +1,160 @@
+//! run: a small parent that watches over the process that does the work.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::progress::Progress;
+use super::{Exit, ManifestArgs, PipelineArgs, say};
+use crate::core::Funnel;
+use crate::engine::{
+    Activity, EXIT_HANG, Ended, Stop, Supervisor, drain_when_parent_ends, install_signals,
+};
+use crate::pipelines::{RunRequest, RunResult};
+
+/// Arguments of `run`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Output folder; the same command continues what is there
+    #[arg(short, long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Videos worked on at once [default: one per core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    jobs: Option<u32>,
+    /// Do everything in one thread, for debugging
+    #[arg(long)]
+    sequential: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show what would be done and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// This is the process that does the work
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+impl Run {
+    pub(crate) fn run(self, quiet: bool, verbose: u8) -> anyhow::Result<Exit> {
+        let request = RunRequest {
+            pipeline: self.pipeline.pipeline.clone(),
+            sets: self.pipeline.sets.clone(),
+            manifest: self.manifest.manifest.clone(),
+            out: self.out.clone(),
+            jobs: self.jobs.map(|jobs| jobs as usize),
+            is_sequential: self.sequential,
+        };
+        if self.dry_run {
+            return super::plan::print(&request, self.json);
+        }
+        if self.worker {
+            return self.work(&request, quiet);
+        }
+        // The parent holds no state: a crash of native code ends the worker process only.
+        let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+        arguments.push("--worker".into());
+        let program = std::env::current_exe()?;
+        let _ = verbose;
+        let command = move || {
+            let mut command = std::process::Command::new(&program);
+            command.args(&arguments);
+            command
+        };
+        let code = Supervisor::new(&self.out, command).run()?;
+        Ok(match code {
+            0 => Exit::Done,
+            3 => Exit::SomeFailed,
+            130 => Exit::Interrupted,
+            _ => Exit::Failed,
+        })
+    }
+
+    fn work(&self, request: &RunRequest, quiet: bool) -> anyhow::Result<Exit> {
+        let stop = Stop::new();
+        install_signals(&stop)?;
+        drain_when_parent_ends(&stop);
+        let mut progress = None;
+        let result = crate::pipelines::run(
+            request,
+            &stop,
+            &mut |monitor| progress = (!quiet).then(|| Progress::start(monitor)),
+            give_up,
+        );
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        let result = result?;
+        if self.json {
+            super::say_json(&serde_json::json!({
+                "funnel": result.funnel, "shards": result.shards, "out": result.dir.root(),
+            }))?;
+        } else {
+            self.print(&result)?;
+        }
+        Ok(match result.ended {
+            Ended::Complete if result.funnel.failed() > 0 => Exit::SomeFailed,
+            Ended::Complete => Exit::Done,
+            Ended::Drained | Ended::Aborted => Exit::Interrupted,
+        })
+    }
+
+    fn print(&self, result: &RunResult) -> anyhow::Result<()> {
+        print_funnel(&result.funnel)?;
+        let out = result.dir.root().display();
+        say("")?;
+        if result.ended != Ended::Complete {
+            say("stopped before the end; the same command continues")?;
+        }
+        for shard in &result.shards {
+            say(format!("shard    {}", shard.display()))?;
+        }
+        if result.shards.is_empty() {
+            say("no pair passed every filter; the report tells which filter rejected what")?;
+        }
+        say(format!("report   {out}/report.html"))?;
+        if let Some(shard) = result.shards.first() {
+            say(format!("look     framewright inspect {}", shard.display()))?;
+            say(format!(
+                "load     datasets.load_dataset(\"parquet\", data_files=\"{out}/shards/*.parquet\")"
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// A thread that does not come back can only be ended with its process.
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "a hung thread cannot be joined")]
+fn give_up(activity: &Activity) {
+    super::warn(format!(
+        "{}: {} hangs; restarting without it",
+        activity.root.label, activity.stage
+    ));
+    std::process::exit(i32::from(EXIT_HANG));
+}
+
+/// The funnel as a table: stage, received, emitted, rejected, failed, and the reasons below.
+pub(crate) fn print_funnel(funnel: &Funnel) -> anyhow::Result<()> {
+    say(format!(
+        "{:<16}{:>10}{:>10}{:>10}{:>10}",
+        "stage", "received", "emitted", "rejected", "failed"
+    ))?;
+    for (name, counts) in &funnel.stages {
+        say(format!(
+            "{:<16}{:>10}{:>10}{:>10}{:>10}",
+            name,
+            counts.received,
+            counts.emitted,
+            counts.rejected_total(),
+            counts.failed_total()
+        ))?;
+        for (reason, n) in counts.rejected.iter().chain(&counts.failed) {
+            say(format!("  {reason:<54}{n:>10}"))?;
+        }
+    }
+    Ok(())
+}
