@@ -17,7 +17,7 @@ use super::time::{FrameIndex, Pts, Span, TimeBase};
 /// One input line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
-    /// Local path, `file://` or `http(s)://`.
+    /// Local path, `file://` or `http(s)://`, as typed.
     pub uri: String,
     /// Licence of the footage, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,53 +25,17 @@ pub struct ManifestEntry {
     /// Where the footage comes from, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Folder that a relative path starts from; not part of the identity.
+    /// Where a local file is on this machine; not part of the identity. None for http(s).
     #[serde(skip)]
-    pub folder: PathBuf,
+    pub local_path: Option<PathBuf>,
 }
 
 impl ManifestEntry {
-    /// Whether the bytes have to be fetched.
-    pub fn is_remote(&self) -> bool {
-        self.uri.starts_with("http://") || self.uri.starts_with("https://")
-    }
-
-    /// Where a local file is.
-    pub fn path(&self) -> PathBuf {
-        match self.uri.strip_prefix("file://") {
-            Some(path) => PathBuf::from(percent_decoded(path)),
-            None => self.folder.join(&self.uri),
-        }
-    }
-
     /// Identity of this input across runs and machines: uri, licence and source.
     pub fn key(&self) -> String {
         let hash = Hasher::new("manifest_entry").json(self).finish();
         super::id::Key::from_hash(hash).as_str().to_owned()
     }
-}
-
-/// Bytes of a `file://` path with its `%xx` resolved.
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()))
-            .flatten();
-        match escaped {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// A file on this machine; a downloaded one is deleted when nobody needs it any more.

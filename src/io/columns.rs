@@ -98,6 +98,7 @@ struct Column {
 }
 
 /// The columns of a run's rows, in order.
+#[derive(Clone)]
 pub struct RowColumns {
     columns: Vec<Column>,
     scores: Vec<ScoreColumn>,

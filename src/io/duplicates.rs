@@ -18,7 +18,22 @@ pub struct KeptHash {
     pub row: u32,
 }
 
+impl std::fmt::Display for KeptHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{:016x}-{}", self.from, self.to, self.row)
+    }
+}
+
 impl KeptHash {
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let mut hash = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (from, to) = (hash()?, hash()?);
+        let row = parts.next()?.parse().ok()?;
+        Some(Self { from, to, row })
+    }
+
     /// Differing bits: the larger distance of the two images.
     pub fn distance_bits(&self, other: &Self) -> u32 {
         let from = (self.from ^ other.from).count_ones();

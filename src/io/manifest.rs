@@ -124,29 +124,29 @@ impl Gathered {
     }
 
     fn add(&mut self, line: Option<u64>, fields: Fields) {
-        let Some(uri) = fields.uri else {
+        let Some(uri) = fields.uri.clone() else {
             let what = "no uri; each line needs one of uri, path, url or file_name";
             return self.problem(line, what);
         };
         let folder = line.and_then(|_| self.file.parent()).map(Path::to_path_buf);
-        let uri = match resolve(&uri, folder.as_deref()) {
-            Ok(uri) => uri,
+        let local_path = match resolve(&uri, folder.as_deref()) {
+            Ok(path) => path,
             Err(what) => return self.problem(line, what),
         };
-        if let Some(first) = self.seen.get(&uri) {
+        let place = local_path.as_ref().map_or(uri.clone(), |path| path.display().to_string());
+        if let Some(first) = self.seen.get(&place) {
             let what = format!("{uri} was already named at {first}; remove one of them");
             return self.problem(line, what);
         }
-        self.seen.insert(uri.clone(), self.place(line));
-        self.manifest.entries.push(ManifestEntry {
-            uri,
-            license: fields.license,
-            source: fields.source,
-        });
+        self.seen.insert(place, self.place(line));
+        let Fields { license, source, .. } = fields;
+        self.manifest.entries.push(ManifestEntry { uri, license, source, local_path });
     }
 
     fn add_path(&mut self, path: &Path) {
-        let Some(uri) = path.to_str() else {
+        // A file found in a folder is named from there, so that rows do not depend on the machine.
+        let name = path.strip_prefix(&self.file).ok().filter(|name| !name.as_os_str().is_empty());
+        let Some(uri) = name.unwrap_or(path).to_str() else {
             let place = path.display().to_string();
             let what = "the file's name is not UTF-8; rename it";
             return self.manifest.problems.push(Problem::new(place, what));
@@ -155,6 +155,7 @@ impl Gathered {
             uri: uri.to_owned(),
             license: None,
             source: None,
+            local_path: Some(path.to_path_buf()),
         });
     }
 }
@@ -168,11 +169,11 @@ fn scheme(uri: &str) -> Option<String> {
     fits.then(|| scheme.to_ascii_lowercase())
 }
 
-/// A local path, joined to `folder`, or a web address as it is.
-fn resolve(uri: &str, folder: Option<&Path>) -> Result<String, String> {
+/// Where a local file is, starting from `folder`; none for a web address.
+fn resolve(uri: &str, folder: Option<&Path>) -> Result<Option<PathBuf>, String> {
     let local = match scheme(uri).as_deref() {
         None => uri.to_owned(),
-        Some("http" | "https") => return Ok(uri.to_owned()),
+        Some("http" | "https") => return Ok(None),
         Some("file") => decode_file_url(uri)?,
         Some(other) => {
             return Err(format!(
@@ -184,7 +185,7 @@ fn resolve(uri: &str, folder: Option<&Path>) -> Result<String, String> {
         Some(folder) if !folder.as_os_str().is_empty() => folder.join(&local),
         _ => PathBuf::from(&local),
     };
-    Ok(joined.to_string_lossy().into_owned())
+    Ok(Some(joined))
 }
 
 fn decode_file_url(uri: &str) -> Result<String, String> {

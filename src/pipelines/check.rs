@@ -43,9 +43,9 @@ pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckRe
             Ok(read) => {
                 found.notes.push(format!("{manifest}: {} videos", read.entries.len()));
                 found.problems.extend(read.problems);
-                let missing = read.entries.iter().filter(|entry| !entry.is_remote());
-                for entry in missing.filter(|entry| !entry.path().is_file()) {
-                    let what = format!("no such file: {}", entry.path().display());
+                let local = read.entries.iter().filter_map(|entry| entry.local_path.as_ref());
+                for path in local.filter(|path| !path.is_file()) {
+                    let what = format!("no such file: {}", path.display());
                     found.problems.push(Problem::new(manifest, what));
                 }
             }

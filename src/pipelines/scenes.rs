@@ -93,7 +93,7 @@ pub fn find_scenes(
             uri: path.to_string_lossy().into_owned(),
             license: None,
             source: None,
-            folder: PathBuf::new(),
+            local_path: Some(path.clone()),
         };
         let result = collect(&context, |out| ingest.process(entry, out)).and_then(|videos| {
             let Some(video) = videos.into_iter().next() else { return Ok(None) };

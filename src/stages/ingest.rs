@@ -51,10 +51,9 @@ impl Worker for Ingest {
         entry: ManifestEntry,
         out: &mut Outbox<'_, Arc<Video>>,
     ) -> Result<(), ItemError> {
-        let file = if entry.is_remote() {
-            LocalFile::temporary(fetch(&entry.uri, &self.download_dir, &self.fetch)?)
-        } else {
-            LocalFile::kept(entry.path())
+        let file = match &entry.local_path {
+            Some(path) => LocalFile::kept(path.clone()),
+            None => LocalFile::temporary(fetch(&entry.uri, &self.download_dir, &self.fetch)?),
         };
         let id = hash_file(file.path())?;
         let options = OpenOptions {
