@@ -11,6 +11,8 @@ mod runner;
 mod stage;
 mod station;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 
 pub use chain::Chain;
