@@ -23,11 +23,11 @@ pub struct Chain<'r, R, T> {
     pub(super) plan: Vec<(String, usize)>,
 }
 
-impl<'r, R: Send + 'static> Chain<'r, R, R> {
+impl<'r, T: Send + 'static> Chain<'r, T, T> {
     /// A chain without stages. Roots are taken from the iterator one by one, as there is room.
     pub fn source<I>(roots: I) -> Self
     where
-        I: IntoIterator<Item = Root<R>>,
+        I: IntoIterator<Item = Root<T>>,
         I::IntoIter: 'r,
     {
         Self {

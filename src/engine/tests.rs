@@ -10,6 +10,8 @@ use crate::core::{ErrorKind, FatalError, Fingerprint, ItemError, ItemPath, RootC
 
 type Work = dyn Fn(u64, &mut Outbox<'_, u64>) -> Result<(), ItemError> + Send + Sync;
 
+type OnSample = dyn FnMut(u64) -> Result<(), FatalError>;
+
 /// A stage made of a closure.
 #[derive(Clone)]
 struct Step {
@@ -75,7 +77,7 @@ struct Book {
     open: BTreeMap<u32, Vec<String>>,
     done: BTreeMap<u32, (Vec<String>, RootCounts)>,
     poisoned: Vec<u32>,
-    on_sample: Option<Box<dyn FnMut(u64) -> Result<(), FatalError>>>,
+    on_sample: Option<Box<OnSample>>,
 }
 
 impl Book {
