@@ -23,11 +23,11 @@ pub struct Chain<'r, R, T> {
     pub(super) plan: Vec<(String, usize)>,
 }
 
-impl<'r, R: Send + 'static> Chain<'r, R, R> {
+impl<'r, T: Send + 'static> Chain<'r, T, T> {
     /// A chain without stages. Roots are taken from the iterator one by one, as there is room.
     pub fn source<I>(roots: I) -> Self
     where
-        I: IntoIterator<Item = Root<R>>,
+        I: IntoIterator<Item = Root<T>>,
         I::IntoIter: 'r,
     {
         Self {
@@ -159,7 +159,7 @@ impl<R, S: Stage> Links<R, S::Out> for Link<R, S> {
             let opened = yard.opened.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("{}-{worker}", self.stage.name()))
-                .spawn(move || post.work(&opened))
+                .spawn(move || post.work(opened))
                 .map_err(|e| FatalError::Library {
                     what: format!("a thread for stage {} cannot start: {e}", self.stage.name()),
                 })?;
@@ -195,7 +195,7 @@ struct Post<S: Stage> {
 }
 
 impl<S: Stage> Post<S> {
-    fn work(self, opened: &Sender<(usize, Result<(), FatalError>)>) {
+    fn work(self, opened: Sender<(usize, Result<(), FatalError>)>) {
         let Self {
             stage,
             number,
@@ -213,6 +213,8 @@ impl<S: Stage> Post<S> {
             }
         };
         let _ = opened.send((number, Ok(())));
+        // The run starts when no worker holds this any more.
+        drop(opened);
         let meters = crew.monitor.meters();
         let mut next = |envelope| {
             let meter = meters.get(number + 1);

@@ -91,13 +91,7 @@ impl Ledger {
     /// [`FatalError::Disk`] with the path.
     pub fn open(folder: &Path, writer: &str) -> Result<Self, FatalError> {
         let path = folder.join(format!("{writer}.jsonl"));
-        let is_torn =
-            store::read(&path)?.is_some_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
-        let mut file = Appender::open(&path)?;
-        if is_torn {
-            // Else the next line would be glued to the torn one and be lost with it.
-            file.append(b"\n")?;
-        }
+        let file = Appender::open_lines(&path)?;
         Ok(Self { file })
     }
 

@@ -11,6 +11,9 @@ mod runner;
 mod stage;
 mod station;
 mod stop;
+mod supervisor;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 
 pub use chain::Chain;
@@ -23,4 +26,7 @@ pub use monitor::{Activity, Monitor, RootsReading, StageReading};
 pub use runner::{Ended, RunOptions, RunSummary, Runner};
 pub use stage::{ItemContext, Outbox, Outcome, Rejection, Stage, Worker};
 pub use stop::{Stop, StopState, install_signals};
+pub use supervisor::{
+    EXIT_HANG, Supervisor, exit_hung, in_flight_path, obey_supervisor, quarantined, suspects,
+};
 pub use watchdog::Watchdog;

@@ -129,7 +129,8 @@ impl Monitor {
                 failed: read(&meter.failed),
                 workers: meter.workers,
                 busy: read(&meter.busy),
-                queued: read(&meter.queued),
+                // An item may be taken before it is counted in.
+                queued: (read(&meter.queued) as i64).max(0) as u64,
             })
             .collect()
     }

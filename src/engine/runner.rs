@@ -364,20 +364,30 @@ fn pump<R, T>(
             return;
         }
         let mut event = Event::None;
-        match pending.take() {
-            Some(envelope) => select! {
-                recv(rows) -> row => { pending = Some(envelope); event = Event::Row(row.ok()); }
-                recv(reported) -> made => { pending = Some(envelope); event = Event::Report(made.ok()); }
-                recv(ends) -> end => { pending = Some(envelope); event = Event::End(end.ok()); }
+        if let Some(envelope) = pending.take() {
+            select! {
+                recv(rows) -> row => {
+                    pending = Some(envelope);
+                    event = Event::Row(row.ok());
+                }
+                recv(reported) -> made => {
+                    pending = Some(envelope);
+                    event = Event::Report(made.ok());
+                }
+                recv(ends) -> end => {
+                    pending = Some(envelope);
+                    event = Event::End(end.ok());
+                }
                 send(into, envelope) -> _ => count_queued(source),
                 default(TICK) => pending = Some(envelope),
-            },
-            None => select! {
+            }
+        } else {
+            select! {
                 recv(rows) -> row => event = Event::Row(row.ok()),
                 recv(reported) -> made => event = Event::Report(made.ok()),
                 recv(ends) -> end => event = Event::End(end.ok()),
                 default(TICK) => {}
-            },
+            }
         }
         match event {
             Event::Row(Some(envelope)) => desk.sample(envelope),

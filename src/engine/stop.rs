@@ -69,11 +69,12 @@ pub fn install_signals(stop: &Stop) -> Result<(), FatalError> {
         .name("signals".into())
         .spawn(move || {
             for _ in signals.forever() {
-                match stop.escalate() {
-                    StopState::Aborting => tracing::warn!("stopping now; work in flight is lost"),
-                    _ => tracing::warn!(
+                if stop.escalate() == StopState::Aborting {
+                    tracing::warn!("stopping now; work in flight is lost");
+                } else {
+                    tracing::warn!(
                         "finishing the videos in flight; interrupt again to stop at once"
-                    ),
+                    );
                 }
             }
         })

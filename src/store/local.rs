@@ -159,6 +159,20 @@ impl Appender {
         Ok(Self { file, path })
     }
 
+    /// [`Appender::open`] for a file of lines: a last line that was cut short is ended first, so
+    /// that the next one is not glued to it.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the path.
+    pub fn open_lines(path: &Path) -> Result<Self, FatalError> {
+        let is_torn = read(path)?.is_some_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
+        let mut file = Self::open(path)?;
+        if is_torn {
+            file.append(b"\n")?;
+        }
+        Ok(file)
+    }
+
     /// Adds bytes with one write and returns when they are on the disk.
     ///
     /// # Errors

@@ -1,0 +1,455 @@
+//! Survives the death of the process that does the work: restarts it and blames the right root.
+//!
+//! Native code can die on a damaged file. The worker process keeps [`InFlight`] up to date; when it
+//! dies, every root a worker was busy with gets a strike in `<out>/strikes.jsonl`. Roots with one
+//! strike run alone next time, so the second strike hits only the guilty one, and a root with two is
+//! quarantined: failed without being processed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::in_flight::{Busy, InFlight};
+use super::monitor::Activity;
+use super::stop::{Stop, StopState};
+use crate::core::{ErrorKind, FatalError};
+use crate::store::{self, Appender};
+
+/// Exit code of a worker process that gave up on a hanging item.
+pub const EXIT_HANG: u8 = 75;
+/// Exit code of a run that was interrupted.
+const EXIT_INTERRUPTED: i32 = 130;
+/// Strikes after which a root is quarantined.
+const MAX_STRIKES: usize = 2;
+/// Deaths in a row without a root to blame after which the run is given up.
+const MAX_BLAMELESS: u32 = 2;
+/// How often the child and the stop flag are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long an aborting worker process may take before it is killed.
+const ABORT_GRACE: Duration = Duration::from_secs(30);
+
+/// Where the worker process says what it is busy with: `<out>/tmp/in_flight`.
+pub fn in_flight_path(out: &Path) -> PathBuf {
+    out.join("tmp").join("in_flight")
+}
+
+fn strikes_path(out: &Path) -> PathBuf {
+    out.join("strikes.jsonl")
+}
+
+/// Runs a worker process until it ends by itself.
+#[derive(Debug)]
+pub struct Supervisor<F> {
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Makes the command of the worker process. Its stdin is taken by the supervisor; the worker
+    /// must call [`obey_supervisor`].
+    pub command: F,
+    /// Deaths after which the run is given up.
+    pub max_restarts: u32,
+    /// Who asks for an early end; each step is passed on to the worker process.
+    pub stop: Stop,
+}
+
+impl<F: FnMut() -> Command> Supervisor<F> {
+    /// Starts the worker process, again after each death by a signal or with [`EXIT_HANG`], and
+    /// returns the exit code with which it ends otherwise; 130 if it dies after a stop was asked
+    /// for.
+    ///
+    /// # Errors
+    /// [`FatalError::Library`] if the process cannot start, [`FatalError::Refused`] if it dies too
+    /// often or with nothing in flight, [`FatalError::Disk`] if a strike cannot be written.
+    pub fn run(mut self) -> Result<i32, FatalError> {
+        let mut deaths = 0;
+        let mut blameless = 0;
+        loop {
+            // What an earlier process was busy with must not be blamed on this one.
+            store::remove(&in_flight_path(&self.out))?;
+            let status = self.run_once()?;
+            let Some(death) = Death::from_status(status) else {
+                return Ok(status.code().unwrap_or(EXIT_INTERRUPTED));
+            };
+            if self.stop.state() != StopState::Running {
+                return Ok(EXIT_INTERRUPTED);
+            }
+            deaths += 1;
+            let struck = strike(&self.out, &death)?;
+            blameless = if struck == 0 { blameless + 1 } else { 0 };
+            let what = death.describe();
+            if blameless >= MAX_BLAMELESS {
+                return Err(FatalError::Refused(format!(
+                    "the worker process {what} {blameless} times with no video in flight: it is \
+                     the setup, not the data; run with --no-supervisor to see where"
+                )));
+            }
+            if deaths > self.max_restarts {
+                return Err(FatalError::Refused(format!(
+                    "the worker process died {deaths} times, at last it {what}; {} names the \
+                     videos",
+                    strikes_path(&self.out).display()
+                )));
+            }
+            tracing::warn!("the worker process {what} with {struck} videos at work; restarting it");
+        }
+    }
+
+    fn run_once(&mut self) -> Result<ExitStatus, FatalError> {
+        let library = |e: std::io::Error| FatalError::Library {
+            what: format!("the worker process cannot be started: {e}"),
+        };
+        // Its own process group: an interrupt typed at the terminal reaches it only through us.
+        let mut child = (self.command)()
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(library)?;
+        let mut line = Line {
+            stdin: child.stdin.take(),
+            sent: 0,
+            aborting_since: None,
+        };
+        loop {
+            if let Some(status) = child.try_wait().map_err(library)? {
+                return Ok(status);
+            }
+            line.pass_on(self.stop.state(), &mut child);
+            std::thread::sleep(TICK);
+        }
+    }
+}
+
+/// The way to the worker process: one byte per step of the stop flag.
+struct Line {
+    stdin: Option<ChildStdin>,
+    sent: u8,
+    aborting_since: Option<Instant>,
+}
+
+impl Line {
+    fn pass_on(&mut self, state: StopState, child: &mut Child) {
+        let wanted = match state {
+            StopState::Running => 0,
+            StopState::Draining => 1,
+            StopState::Aborting => 2,
+        };
+        while self.sent < wanted {
+            self.sent += 1;
+            if let Some(stdin) = &mut self.stdin {
+                // A process that does not listen any more is about to end.
+                let _ = stdin.write_all(b"\n");
+            }
+        }
+        if wanted == 2 {
+            let since = *self.aborting_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > ABORT_GRACE {
+                // It fails only if the process has ended.
+                let _ = child.kill();
+            }
+        }
+    }
+}
+
+/// Lets the supervisor stop this worker process: each byte on stdin moves `stop` one step, and the
+/// end of stdin (the supervisor is gone) drains.
+///
+/// # Errors
+/// [`FatalError::Library`] if the thread cannot start.
+pub fn obey_supervisor(stop: &Stop) -> Result<(), FatalError> {
+    obey(std::io::stdin(), stop)
+}
+
+fn obey(mut line: impl std::io::Read + Send + 'static, stop: &Stop) -> Result<(), FatalError> {
+    let stop = stop.clone();
+    std::thread::Builder::new()
+        .name("supervisor line".into())
+        .spawn(move || {
+            let mut byte = [0];
+            while matches!(line.read(&mut byte), Ok(1)) {
+                stop.escalate();
+            }
+            stop.drain();
+        })
+        .map_err(|e| FatalError::Library {
+            what: format!("a thread for the supervisor's line cannot start: {e}"),
+        })?;
+    Ok(())
+}
+
+/// Ends this process at once with [`EXIT_HANG`]; for [`super::Watchdog::start`]. Nothing is cleaned
+/// up: clean-up would wait for the thread that hangs.
+pub fn exit_hung(_: &Activity) {
+    signal_hook::low_level::exit(i32::from(EXIT_HANG));
+}
+
+/// How a worker process died.
+enum Death {
+    Signal(i32),
+    Hang,
+}
+
+impl Death {
+    fn from_status(status: ExitStatus) -> Option<Self> {
+        match (status.signal(), status.code()) {
+            (Some(signal), _) => Some(Self::Signal(signal)),
+            (None, Some(code)) if code == i32::from(EXIT_HANG) => Some(Self::Hang),
+            _ => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Signal(signal) => {
+                let name = signal_hook::low_level::signal_name(*signal).unwrap_or("a signal");
+                format!("died with {name} ({signal})")
+            }
+            Self::Hang => "gave up on an item that hung".to_owned(),
+        }
+    }
+}
+
+/// One death of the process while it was busy with a root.
+#[derive(Debug, Serialize, Deserialize)]
+struct Strike {
+    root: String,
+    kind: ErrorKind,
+    what: String,
+}
+
+/// Writes a strike for each root that may be guilty; returns how many.
+fn strike(out: &Path, death: &Death) -> Result<usize, FatalError> {
+    let busy = InFlight::read(&in_flight_path(out))?;
+    let has_hung = busy.iter().any(|busy| busy.is_hung);
+    // The watchdog knows exactly who hangs; a crash may be anyone's who was at work.
+    let guilty: BTreeMap<&str, &Busy> = busy
+        .iter()
+        .filter(|busy| busy.is_hung || !has_hung)
+        .map(|busy| (busy.root.as_str(), busy))
+        .collect();
+    let path = strikes_path(out);
+    let mut file = Appender::open_lines(&path)?;
+    for (root, busy) in &guilty {
+        let kind = if busy.is_hung {
+            ErrorKind::Timeout
+        } else {
+            ErrorKind::Crash
+        };
+        let strike = Strike {
+            root: (*root).to_owned(),
+            kind,
+            what: format!(
+                "the process {} in stage {} at item {}",
+                death.describe(),
+                busy.stage,
+                busy.path
+            ),
+        };
+        let mut text = serde_json::to_vec(&strike).map_err(|e| FatalError::disk(&path, e))?;
+        text.push(b'\n');
+        file.append(&text)?;
+        tracing::warn!("{}: {}", busy.label, strike.what);
+    }
+    Ok(guilty.len())
+}
+
+/// Strikes by root, in the order they happened; torn lines are left out.
+fn strikes(out: &Path) -> Result<BTreeMap<String, Vec<Strike>>, FatalError> {
+    let bytes = store::read(&strikes_path(out))?.unwrap_or_default();
+    let mut by_root: BTreeMap<String, Vec<Strike>> = BTreeMap::new();
+    for strike in bytes
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Strike>(line).ok())
+    {
+        by_root.entry(strike.root.clone()).or_default().push(strike);
+    }
+    Ok(by_root)
+}
+
+/// Keys of roots that are not to be processed any more, with kind and reason, for
+/// [`super::RunOptions::quarantined`].
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn quarantined(out: &Path) -> Result<BTreeMap<String, (ErrorKind, String)>, FatalError> {
+    let by_root = strikes(out)?.into_iter();
+    Ok(by_root
+        .filter(|(_, strikes)| strikes.len() >= MAX_STRIKES)
+        .filter_map(|(root, mut strikes)| {
+            let last = strikes.pop()?;
+            Some((
+                root,
+                (last.kind, format!("{}, for the second time", last.what)),
+            ))
+        })
+        .collect())
+}
+
+/// Keys of roots that must run alone, for [`super::RunOptions::alone`].
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn suspects(out: &Path) -> Result<BTreeSet<String>, FatalError> {
+    let by_root = strikes(out)?.into_iter();
+    Ok(by_root
+        .filter(|(_, strikes)| strikes.len() < MAX_STRIKES)
+        .map(|(root, _)| root)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        command
+    }
+
+    fn busy(root: &str, is_hung: bool) -> Busy {
+        Busy {
+            root: root.into(),
+            stage: "split".into(),
+            path: "0_1".into(),
+            label: "a.mp4".into(),
+            is_hung,
+        }
+    }
+
+    /// Acts as a worker process would: looks at strikes, says what it is busy with, then runs a
+    /// script.
+    fn supervise(
+        out: &Path,
+        mut script: impl FnMut(&InFlight, BTreeSet<String>, BTreeSet<String>) -> &'static str,
+    ) -> Result<i32, FatalError> {
+        let stop = Stop::new();
+        let command = || {
+            let file = InFlight::open(&in_flight_path(out)).unwrap();
+            let lost = quarantined(out).unwrap().into_keys().collect();
+            shell(script(&file, suspects(out).unwrap(), lost))
+        };
+        let supervisor = Supervisor {
+            out: out.to_owned(),
+            command,
+            max_restarts: 5,
+            stop,
+        };
+        supervisor.run()
+    }
+
+    #[test]
+    fn the_guilty_root_is_quarantined_and_the_innocent_is_not() {
+        let out = tempfile::tempdir().unwrap();
+        let mut starts = 0;
+        let code = supervise(out.path(), |file, alone, lost| {
+            starts += 1;
+            match starts {
+                1 => {
+                    file.set(1, Some(&busy("innocent", false)));
+                    file.set(2, Some(&busy("guilty", false)));
+                    "kill -SEGV $$"
+                }
+                2 => {
+                    assert_eq!(alone.len(), 2);
+                    file.set(1, Some(&busy("guilty", false)));
+                    "kill -ABRT $$"
+                }
+                _ => {
+                    assert_eq!(lost.into_iter().collect::<Vec<_>>(), ["guilty"]);
+                    "exit 3"
+                }
+            }
+        });
+        assert_eq!((code.unwrap(), starts), (3, 3));
+        let (kind, what) = quarantined(out.path()).unwrap().remove("guilty").unwrap();
+        assert_eq!(kind, ErrorKind::Crash);
+        assert!(
+            what.contains("SIGABRT (6) in stage split at item 0_1"),
+            "{what}"
+        );
+        assert!(suspects(out.path()).unwrap().contains("innocent"));
+    }
+
+    #[test]
+    fn only_the_hung_root_is_blamed_for_a_hang() {
+        let out = tempfile::tempdir().unwrap();
+        let mut starts = 0;
+        let code = supervise(out.path(), |file, _, _| {
+            starts += 1;
+            file.set(1, Some(&busy("busy", false)));
+            file.set(2, Some(&busy("hung", true)));
+            if starts <= 2 { "exit 75" } else { "exit 0" }
+        });
+        assert_eq!(code.unwrap(), 0);
+        assert!(suspects(out.path()).unwrap().is_empty());
+        assert_eq!(
+            quarantined(out.path()).unwrap()["hung"].0,
+            ErrorKind::Timeout
+        );
+    }
+
+    #[test]
+    fn a_process_that_dies_with_nothing_in_flight_is_not_restarted_for_ever() {
+        let out = tempfile::tempdir().unwrap();
+        let error = supervise(out.path(), |_, _, _| "kill -SEGV $$").unwrap_err();
+        assert!(
+            error.to_string().contains("SIGSEGV (11) 2 times"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn restarts_are_limited() {
+        let out = tempfile::tempdir().unwrap();
+        let mut starts = 0;
+        let error = supervise(out.path(), |file, _, _| {
+            starts += 1;
+            file.set(0, Some(&busy(&format!("root{starts}"), false)));
+            "kill -KILL $$"
+        });
+        assert!(error.unwrap_err().to_string().contains("died 6 times"));
+        assert_eq!(starts, 6);
+    }
+
+    #[test]
+    fn stops_are_passed_on_one_by_one() {
+        let out = tempfile::tempdir().unwrap();
+        let stop = Stop::new();
+        let asked = stop.clone();
+        let supervisor = Supervisor {
+            out: out.path().to_owned(),
+            command: || shell("read first; read second; exit 9"),
+            max_restarts: 0,
+            stop,
+        };
+        let asking = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            asked.drain();
+            std::thread::sleep(Duration::from_millis(100));
+            asked.abort();
+        });
+        assert_eq!(supervisor.run().unwrap(), 9);
+        asking.join().unwrap();
+    }
+
+    #[test]
+    fn a_worker_drains_when_its_supervisor_is_gone() {
+        let stop = Stop::new();
+        obey(std::io::empty(), &stop).unwrap();
+        let start = Instant::now();
+        while stop.state() == StopState::Running && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(stop.state(), StopState::Draining);
+        let stop = Stop::new();
+        obey(&b"\n\n"[..], &stop).unwrap();
+        while stop.state() != StopState::Aborting && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(stop.state(), StopState::Aborting);
+    }
+}
