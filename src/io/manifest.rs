@@ -263,21 +263,52 @@ fn read_csv(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
         ));
     };
     let (license, source) = (column(&LICENSE_NAMES), column(&SOURCE_NAMES));
+    let mut lines = LineCounter::new(bytes);
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = lines.line(record.position());
                 let cell = |at: Option<usize>| record.get(at?);
                 let row = fields(record.get(uri), cell(license), cell(source));
                 gathered.add(Some(line), row);
             }
             Err(error) => {
-                let line = error.position().map(csv::Position::line);
-                gathered.problem(line, format!("no valid CSV row: {error}"));
+                let line = lines.line(error.position());
+                gathered.problem(Some(line), format!("no valid CSV row: {error}"));
             }
         }
     }
     Ok(())
+}
+
+/// Line numbers of records, as an editor shows them: the reader's own leave out blank lines.
+struct LineCounter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> LineCounter<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the first byte of a record; positions must not go back.
+    fn line(&mut self, position: Option<&csv::Position>) -> u64 {
+        let start = position.map_or(0, |position| position.byte() as usize);
+        while let Some(byte) = self.bytes.get(self.at) {
+            if self.at >= start && !b"\r\n".contains(byte) {
+                break;
+            }
+            self.line += u64::from(*byte == b'\n');
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 fn read_parquet(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
@@ -359,7 +390,11 @@ fn list_pattern(pattern: &str, gathered: &mut Gathered) -> Result<(), ConfigErro
     let mut found = Vec::new();
     for path in paths {
         match path {
-            Ok(path) if path.is_file() && MEDIA.contains(&ending(&path).as_str()) => {
+            Ok(path)
+                if !is_hidden(&path)
+                    && path.is_file()
+                    && MEDIA.contains(&ending(&path).as_str()) =>
+            {
                 found.push(path);
             }
             Ok(_) => {}

@@ -8,8 +8,10 @@ mod fixtures;
 mod lineage;
 mod manifest;
 mod rejects;
+mod report;
 mod shard;
 mod spool;
+mod tables;
 
 pub use columns::{
     PromptRef, RowColumns, RowContext, SCHEMA_VERSION, ScoreColumn, row_schema_markdown,
@@ -17,5 +19,8 @@ pub use columns::{
 pub use duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
 pub use lineage::{lineage_hash, verify_lineage, verify_sample};
 pub use manifest::{Manifest, read_manifest};
+pub use report::{
+    FailureRow, Histogram, Report, ReportFilter, ReportInput, StageRow, build_report,
+};
 pub use shard::{ChunkJob, ChunkReport, SpooledRow, assemble_chunk};
 pub use spool::{Leave, RejectLine, SpoolError, SpoolFiles, SpoolWriter};

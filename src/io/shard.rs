@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Float32Array, Int32Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Float32Array, Int32Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -317,7 +317,7 @@ impl<'a> BoundedWriter<'a> {
 
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.writer.write(batch).map_err(io::Error::other)?;
-        self.group_bytes += batch.get_array_memory_size();
+        self.group_bytes += batch_bytes(batch);
         if self.group_bytes >= ROW_GROUP_BYTES {
             self.writer.flush().map_err(io::Error::other)?;
             self.group_bytes = 0;
@@ -334,6 +334,12 @@ impl<'a> BoundedWriter<'a> {
         self.hash.update(&bytes);
         self.out.write_all(&bytes)
     }
+}
+
+/// Bytes of the values alone: rows of a spool share one larger buffer.
+fn batch_bytes(batch: &RecordBatch) -> usize {
+    let bytes = |cell: &ArrayRef| cell.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(bytes).sum()
 }
 
 fn shard_properties() -> Result<WriterProperties, ParquetError> {
