@@ -3,6 +3,10 @@
 //! Times: a frame's time is libav's best effort. A frame without one gets the time before plus its
 //! duration. A frame whose time is not after the one before it is left out and counted in
 //! [`Damage::frames_out_of_order`], so times rise strictly and name one frame each.
+//!
+//! Damage: libav repairs broken frames, but with several threads it does so differently in each
+//! run. So several threads only decode whole frames; at the first error the file is decoded anew
+//! from its start by one thread, up to the frame that was due.
 
 use ffmpeg_next::{Error, Packet, frame};
 
@@ -24,6 +28,8 @@ pub struct FrameStamp {
     pub duration_ticks: i64,
     /// Whether the decoder calls it a key frame.
     pub is_key: bool,
+    /// Whether the decoder repaired it or marked it as damaged; parts of it may be wrong.
+    pub is_damaged: bool,
 }
 
 /// What was wrong with a file and left out while decoding it.
@@ -116,6 +122,19 @@ impl FrameStream {
         &mut self,
         frame: &mut frame::Video,
     ) -> Result<Option<FrameStamp>, ItemError> {
+        let before = self.returned;
+        let result = self.advance(frame);
+        if !(self.is_from_start && self.source.is_parallel() && self.has_error()) {
+            return result;
+        }
+        *self = Self::new(self.source.reopen_with_one_thread()?);
+        for _ in 0..before {
+            self.advance(frame)?;
+        }
+        self.advance(frame)
+    }
+
+    fn advance(&mut self, frame: &mut frame::Video) -> Result<Option<FrameStamp>, ItemError> {
         loop {
             if !self.decode(frame)? {
                 return Ok(None);
@@ -131,7 +150,10 @@ impl FrameStream {
         self.source.check_deadline()?;
         let stream = self.source.stream_index;
         libav::seek(&mut self.source.input, stream, pts).map_err(|error| {
-            ItemError::new(ErrorKind::Corrupt, format!("seeking to {pts} failed: {error}"))
+            ItemError::new(
+                ErrorKind::Corrupt,
+                format!("seeking to {pts} failed: {error}"),
+            )
         })?;
         self.source.decoder.flush();
         self.is_draining = false;
@@ -198,10 +220,9 @@ impl FrameStream {
 
     fn drain(&mut self) {
         self.is_draining = true;
+        // An error here is the last packet's: sending also decodes.
         if self.source.decoder.send_eof().is_err() {
-            self.damage
-                .stopped
-                .get_or_insert_with(|| "the decoder did not finish".to_owned());
+            self.note_error();
         }
     }
 
@@ -254,7 +275,11 @@ impl FrameStream {
     }
 
     fn stamp(&mut self, frame: &frame::Video) -> Option<FrameStamp> {
-        if frame.is_corrupt() || frame.has_decode_errors() {
+        let is_damaged = frame.is_corrupt() || frame.has_decode_errors();
+        if is_damaged {
+            if !self.has_error() {
+                self.damage.first_after = self.last.map(|(pts, _)| Pts(pts));
+            }
             self.damage.frames_repaired += 1;
         }
         let duration_ticks = frame.packet().duration.max(0);
@@ -266,7 +291,11 @@ impl FrameStream {
             (Some(pts), _) => pts,
             (None, Some((last, duration))) => {
                 self.damage.times_made_up += 1;
-                last + if duration > 0 { duration } else { self.frame_ticks }
+                last + if duration > 0 {
+                    duration
+                } else {
+                    self.frame_ticks
+                }
             }
             (None, None) if self.is_from_start => {
                 self.damage.times_made_up += 1;
@@ -282,6 +311,7 @@ impl FrameStream {
             pts: Pts(pts),
             duration_ticks,
             is_key: frame.is_key(),
+            is_damaged,
         })
     }
 }

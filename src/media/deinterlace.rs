@@ -49,11 +49,7 @@ fn try_deinterlace(frame: &frame::Video) -> Result<frame::Video, ffmpeg_next::Er
     source.source().add(&copy)?;
     source.source().flush()?;
     let mut output = frame::Video::empty();
-    graph
-        .get("out")
-        .ok_or(missing)?
-        .sink()
-        .frame(&mut output)?;
+    graph.get("out").ok_or(missing)?.sink().frame(&mut output)?;
     output.set_color_space(frame.color_space());
     output.set_color_range(frame.color_range());
     Ok(output)

@@ -61,13 +61,8 @@ pub fn resize(image: &Rgb8, rule: SizeRule) -> Result<Rgb8, ItemError> {
     let failed = |error: &dyn std::fmt::Display| {
         ItemError::new(ErrorKind::Bug, format!("resizing failed: {error}"))
     };
-    let source = ImageRef::new(
-        image.width(),
-        image.height(),
-        image.data(),
-        PixelType::U8x3,
-    )
-    .map_err(|error| failed(&error))?;
+    let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3)
+        .map_err(|error| failed(&error))?;
     let mut target = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
     Resizer::new()
@@ -82,7 +77,10 @@ pub fn resize(image: &Rgb8, rule: SizeRule) -> Result<Rgb8, ItemError> {
 /// Corrupt where the bytes are no such picture, Unsupported where it is absurdly large.
 pub fn decode_image(bytes: &[u8]) -> Result<Rgb8, ItemError> {
     let corrupt = |error: &dyn std::fmt::Display| {
-        ItemError::new(ErrorKind::Corrupt, format!("not a readable picture: {error}"))
+        ItemError::new(
+            ErrorKind::Corrupt,
+            format!("not a readable picture: {error}"),
+        )
     };
     let open = || ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format();
     let (width, height) = open()
@@ -92,7 +90,10 @@ pub fn decode_image(bytes: &[u8]) -> Result<Rgb8, ItemError> {
     check_size(width, height)?;
     let mut reader = open().map_err(|error| corrupt(&error))?;
     reader.limits(Limits::no_limits());
-    let image = reader.decode().map_err(|error| corrupt(&error))?.into_rgb8();
+    let image = reader
+        .decode()
+        .map_err(|error| corrupt(&error))?
+        .into_rgb8();
     Rgb8::new(image.width(), image.height(), image.into_raw())
 }
 
@@ -116,13 +117,21 @@ mod tests {
     fn jpeg_is_close() {
         let image = gradient(48, 32);
         let back = decode_image(&encode_jpeg(&image, 95).unwrap()).unwrap();
-        let worst = image.data().iter().zip(back.data()).map(|(a, b)| a.abs_diff(*b)).max();
+        let worst = image
+            .data()
+            .iter()
+            .zip(back.data())
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
         assert!(worst.unwrap() < 12, "{worst:?}");
     }
 
     #[test]
     fn broken_bytes_are_corrupt() {
-        assert_eq!(decode_image(b"no picture").unwrap_err().kind, ErrorKind::Corrupt);
+        assert_eq!(
+            decode_image(b"no picture").unwrap_err().kind,
+            ErrorKind::Corrupt
+        );
         let mut bytes = encode_png(&gradient(20, 20)).unwrap();
         bytes.truncate(bytes.len() / 2);
         assert_eq!(decode_image(&bytes).unwrap_err().kind, ErrorKind::Corrupt);
@@ -130,9 +139,17 @@ mod tests {
 
     #[test]
     fn resizing_keeps_the_mean() {
-        let image = Rgb8::from_fn(64, 64, |x, y| if (x + y) % 2 == 0 { [0; 3] } else { [200; 3] });
+        let image = Rgb8::from_fn(
+            64,
+            64,
+            |x, y| if (x + y) % 2 == 0 { [0; 3] } else { [200; 3] },
+        );
         let small = resize(&image, SizeRule::MaxSide(16)).unwrap();
         assert_eq!((small.width(), small.height()), (16, 16));
-        assert!(small.data().iter().all(|v| v.abs_diff(100) < 6), "{:?}", small.data());
+        assert!(
+            small.data().iter().all(|v| v.abs_diff(100) < 6),
+            "{:?}",
+            small.data()
+        );
     }
 }

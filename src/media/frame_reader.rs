@@ -66,7 +66,10 @@ impl FrameReader {
     /// [`super::probe`].
     pub fn frame(&mut self, at: FrameRef) -> Result<Rgb8, ItemError> {
         self.go_to(at)
-            .and_then(|()| self.renderer.picture(&self.frame, SizeRule::MaxSide(u32::MAX)))
+            .and_then(|()| {
+                self.renderer
+                    .picture(&self.frame, SizeRule::MaxSide(u32::MAX))
+            })
             .map_err(|error| error.context(self.path.display()))
     }
 

@@ -29,8 +29,11 @@ impl Deadline {
     pub(super) fn set(&self, at: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
+    pub(super) fn get(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
     pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Instant::now() >= self.get()
     }
 }
 
@@ -39,7 +42,10 @@ impl Deadline {
 pub(super) fn silence() {
     static ONCE: Once = Once::new();
     // SAFETY: sets one integer inside libav.
-    ONCE.call_once(|| unsafe { ffi::av_log_set_level(ffi::AV_LOG_QUIET) });
+    ONCE.call_once(|| unsafe {
+        ffi::av_log_set_level(ffi::AV_LOG_QUIET);
+    });
+    ffmpeg_next::util::error::register_all();
 }
 
 /// Opens one local file and reads its stream headers. The `file:` prefix takes the meaning away
@@ -85,7 +91,10 @@ pub(super) fn open_input(path: &Path, deadline: &Deadline) -> Result<Input, Erro
 }
 
 /// Has the demuxer drop packets of all streams but one.
-#[expect(unsafe_code, reason = "`ffmpeg_next` cannot set a stream's discard field")]
+#[expect(
+    unsafe_code,
+    reason = "`ffmpeg_next` cannot set a stream's discard field"
+)]
 pub(super) fn keep_only(input: &mut Input, stream: usize) {
     // SAFETY: `streams` holds `nb_streams` valid pointers while `input` lives.
     unsafe {
@@ -99,7 +108,10 @@ pub(super) fn keep_only(input: &mut Input, stream: usize) {
 }
 
 /// Goes to the key frame at or before `pts` in ticks of `stream`.
-#[expect(unsafe_code, reason = "`Input::seek` works in microseconds and is not exact")]
+#[expect(
+    unsafe_code,
+    reason = "`Input::seek` works in microseconds and is not exact"
+)]
 pub(super) fn seek(input: &mut Input, stream: usize, pts: i64) -> Result<(), Error> {
     // SAFETY: plain call with a valid context.
     let result = unsafe {
@@ -137,7 +149,10 @@ pub(super) fn key_before(input: &mut Input, stream: usize, pts: i64) -> Option<i
 }
 
 /// Sample aspect ratio by stream and frame; 0 when unknown.
-#[expect(unsafe_code, reason = "the guess that weighs container and codec has no safe form")]
+#[expect(
+    unsafe_code,
+    reason = "the guess that weighs container and codec has no safe form"
+)]
 pub(super) fn sample_aspect(
     input: &mut Input,
     stream: usize,
@@ -199,7 +214,10 @@ pub(super) struct Scaler {
 
 impl Scaler {
     /// A scaler for one size and format on both sides.
-    #[expect(unsafe_code, reason = "`ffmpeg_next` leaves the colour matrix at BT.601")]
+    #[expect(
+        unsafe_code,
+        reason = "`ffmpeg_next` leaves the colour matrix at BT.601"
+    )]
     pub(super) fn new(key: ScalerKey) -> Option<Self> {
         let (source, width, height) = key.source;
         let (target, target_width, target_height) = key.target;
@@ -209,8 +227,7 @@ impl Scaler {
             ffi::SWS_BICUBIC
         };
         // Exact rounding makes the result the same with every instruction set.
-        let flags =
-            filter | ffi::SWS_ACCURATE_RND | ffi::SWS_BITEXACT | ffi::SWS_FULL_CHR_H_INT;
+        let flags = filter | ffi::SWS_ACCURATE_RND | ffi::SWS_BITEXACT | ffi::SWS_FULL_CHR_H_INT;
         // SAFETY: plain calls; the coefficient tables are static; a null context is not used.
         let context = unsafe {
             let context = ffi::sws_getContext(
@@ -254,7 +271,10 @@ impl Scaler {
 
     /// Scales the part of `frame` that begins at `(x, y)` and has the scaler's source size. The
     /// corner must be a multiple of the chroma steps.
-    #[expect(unsafe_code, reason = "a part of a frame is its plane pointers plus offsets")]
+    #[expect(
+        unsafe_code,
+        reason = "a part of a frame is its plane pointers plus offsets"
+    )]
     pub(super) fn run(&mut self, frame: &frame::Video, x: u32, y: u32) -> Option<&frame::Video> {
         let (format, width, height) = self.key.source;
         if frame.format() != format || x + width > frame.width() || y + height > frame.height() {
@@ -266,8 +286,8 @@ impl Scaler {
         // offset lies inside its plane; the output has the scaler's target size.
         let rows = unsafe {
             let raw = frame.as_ptr();
-            let components =
-                &(&(*descriptor.as_ptr()).comp)[..usize::from((*descriptor.as_ptr()).nb_components)];
+            let components = &(&(*descriptor.as_ptr()).comp)
+                [..usize::from((*descriptor.as_ptr()).nb_components)];
             let mut planes = [ptr::null::<u8>(); 8];
             for (at, plane) in planes.iter_mut().enumerate() {
                 let start = (*raw).data[at];

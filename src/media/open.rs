@@ -1,9 +1,10 @@
 //! Opening a file: which container, which stream, which decoder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ffmpeg_next::codec::{Context, threading};
+use ffmpeg_next::decoder::Check;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::{Discard, Error, decoder, media};
@@ -32,6 +33,8 @@ pub(super) struct Source {
     pub(super) stream_index: usize,
     pub(super) time_base: TimeBase,
     pub(super) deadline: Deadline,
+    path: PathBuf,
+    threads: usize,
 }
 
 impl Source {
@@ -69,7 +72,24 @@ impl Source {
             stream_index,
             time_base,
             deadline,
+            path: path.to_owned(),
+            threads: options.decode_threads,
         })
+    }
+
+    /// Whether several frames are decoded at once. Then errors are not repaired but reported:
+    /// libav's repairs differ from run to run with several threads.
+    pub(super) fn is_parallel(&self) -> bool {
+        self.threads != 1
+    }
+
+    /// Opens the file anew with one thread.
+    pub(super) fn reopen_with_one_thread(&self) -> Result<Self, ItemError> {
+        let options = OpenOptions {
+            decode_threads: 1,
+            deadline: self.deadline.get(),
+        };
+        Self::open(&self.path, Some(self.stream_index), &options)
     }
 
     /// Has the decoder leave out all but key frames, or none.
@@ -154,9 +174,7 @@ fn open_error(error: Error, deadline: &Deadline, path: &Path) -> ItemError {
 
 /// libav's choice, unless that is a cover picture: then the largest real one.
 fn best_stream(input: &Input) -> Option<usize> {
-    let is_cover = |disposition: Disposition| {
-        disposition.intersects(Disposition::ATTACHED_PIC)
-    };
+    let is_cover = |disposition: Disposition| disposition.intersects(Disposition::ATTACHED_PIC);
     let best = input.streams().best(media::Type::Video)?;
     if !is_cover(best.disposition()) {
         return Some(best.index());
@@ -174,9 +192,9 @@ fn open_decoder(
     stream_index: usize,
     threads: usize,
 ) -> Result<decoder::Video, ItemError> {
-    let stream = input.stream(stream_index).ok_or_else(|| {
-        ItemError::new(ErrorKind::Missing, format!("no stream {stream_index}"))
-    })?;
+    let stream = input
+        .stream(stream_index)
+        .ok_or_else(|| ItemError::new(ErrorKind::Missing, format!("no stream {stream_index}")))?;
     let unsupported = |error: Error| {
         let codec = stream.parameters().id().name();
         ItemError::new(
@@ -191,6 +209,9 @@ fn open_decoder(
         count: threads,
         ..threading::Config::kind(threading::Type::Frame)
     });
+    if threads != 1 {
+        decoder.check(Check::EXPLODE);
+    }
     let decoder = decoder.video().map_err(unsupported)?;
     check_size(decoder.width(), decoder.height())?;
     Ok(decoder)

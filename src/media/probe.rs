@@ -136,7 +136,9 @@ fn rotation_of(matrix: &[u8]) -> u16 {
     if scale.contains(&0.0) {
         return 0;
     }
-    let degrees = (cells[1] / scale[1]).atan2(cells[0] / scale[0]).to_degrees();
+    let degrees = (cells[1] / scale[1])
+        .atan2(cells[0] / scale[0])
+        .to_degrees();
     let quarters = (degrees / 90.0).round() as i32;
     quarters.rem_euclid(4) as u16 * 90
 }

@@ -101,7 +101,12 @@ impl Renderer {
         };
         let x = along(self.crop.x, self.coded.0, width, step_x);
         let y = along(self.crop.y, self.coded.1, height, step_y);
-        let right = along(self.coded.0 - self.crop.x - self.crop.width, self.coded.0, width, 1);
+        let right = along(
+            self.coded.0 - self.crop.x - self.crop.width,
+            self.coded.0,
+            width,
+            1,
+        );
         let bottom = along(
             self.coded.1 - self.crop.y - self.crop.height,
             self.coded.1,

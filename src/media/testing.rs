@@ -9,7 +9,7 @@ use super::OpenOptions;
 /// Two threads, five minutes.
 pub(super) fn options() -> OpenOptions {
     OpenOptions {
-        decode_threads: 2,
+        decode_threads: std::env::var("FRAMEWRIGHT_THREADS").map_or(2, |n| n.parse().unwrap()),
         deadline: Instant::now() + Duration::from_secs(300),
     }
 }
