@@ -98,7 +98,7 @@ impl Cli {
     /// Runs the verb; what goes wrong is printed as `framewright: …`.
     pub fn run(self) -> Exit {
         let result = match self.command {
-            Command::Run(verb) => verb.run(self.quiet, self.verbose),
+            Command::Run(verb) => verb.run(self.quiet),
             Command::Plan(verb) => verb.run(),
             Command::Check(verb) => verb.run(),
             Command::Status(verb) => verb.run(),

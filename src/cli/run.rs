@@ -8,9 +8,12 @@ use super::progress::Progress;
 use super::{Exit, ManifestArgs, PipelineArgs, say};
 use crate::core::Funnel;
 use crate::engine::{
-    Activity, EXIT_HANG, Ended, Stop, Supervisor, drain_when_parent_ends, install_signals,
+    Activity, Ended, Stop, Supervisor, exit_hung, install_signals, obey_supervisor,
 };
 use crate::pipelines::{RunRequest, RunResult};
+
+/// Deaths of the worker process after which a run is given up.
+const MAX_RESTARTS: u32 = 1000;
 
 /// Arguments of `run`.
 #[derive(Args, Debug, Clone)]
@@ -34,13 +37,16 @@ pub(crate) struct Run {
     /// Show what would be done and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Work in this process; a crash of native code then ends the run
+    #[arg(long)]
+    no_supervisor: bool,
     /// This is the process that does the work
     #[arg(long, hide = true)]
     worker: bool,
 }
 
 impl Run {
-    pub(crate) fn run(self, quiet: bool, verbose: u8) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, quiet: bool) -> anyhow::Result<Exit> {
         let request = RunRequest {
             pipeline: self.pipeline.pipeline.clone(),
             sets: self.pipeline.sets.clone(),
@@ -52,20 +58,27 @@ impl Run {
         if self.dry_run {
             return super::plan::print(&request, self.json);
         }
+        let stop = Stop::new();
         if self.worker {
-            return self.work(&request, quiet);
+            obey_supervisor(&stop)?;
+            return self.work(&request, &stop, quiet);
+        }
+        install_signals(&stop)?;
+        if self.no_supervisor {
+            return self.work(&request, &stop, quiet);
         }
         // The parent holds no state: a crash of native code ends the worker process only.
         let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
         arguments.push("--worker".into());
         let program = std::env::current_exe()?;
-        let _ = verbose;
         let command = move || {
             let mut command = std::process::Command::new(&program);
             command.args(&arguments);
             command
         };
-        let code = Supervisor::new(&self.out, command).run()?;
+        let supervisor =
+            Supervisor { out: self.out.clone(), command, max_restarts: MAX_RESTARTS, stop };
+        let code = supervisor.run()?;
         Ok(match code {
             0 => Exit::Done,
             3 => Exit::SomeFailed,
@@ -74,14 +87,11 @@ impl Run {
         })
     }
 
-    fn work(&self, request: &RunRequest, quiet: bool) -> anyhow::Result<Exit> {
-        let stop = Stop::new();
-        install_signals(&stop)?;
-        drain_when_parent_ends(&stop);
+    fn work(&self, request: &RunRequest, stop: &Stop, quiet: bool) -> anyhow::Result<Exit> {
         let mut progress = None;
         let result = crate::pipelines::run(
             request,
-            &stop,
+            stop,
             &mut |monitor| progress = (!quiet).then(|| Progress::start(monitor)),
             give_up,
         );
@@ -128,13 +138,10 @@ impl Run {
 }
 
 /// A thread that does not come back can only be ended with its process.
-#[expect(clippy::exit, clippy::disallowed_methods, reason = "a hung thread cannot be joined")]
 fn give_up(activity: &Activity) {
-    super::warn(format!(
-        "{}: {} hangs; restarting without it",
-        activity.root.label, activity.stage
-    ));
-    std::process::exit(i32::from(EXIT_HANG));
+    let (label, stage) = (&activity.root.label, &activity.stage);
+    super::warn(format!("{label}: {stage} hangs; restarting without it"));
+    exit_hung(activity);
 }
 
 /// The funnel as a table: stage, received, emitted, rejected, failed, and the reasons below.

@@ -81,6 +81,7 @@ struct Row<'a> {
     lineage: String,
 }
 
+#[derive(Clone)]
 enum Cell {
     Of(fn(&Row<'_>) -> ArrayRef),
     Score(String),
@@ -89,6 +90,7 @@ enum Cell {
     Empty,
 }
 
+#[derive(Clone)]
 struct Column {
     name: String,
     kind: DataType,

@@ -14,7 +14,7 @@ use crate::config::{Config, JudgeBackend, Limits, Workers};
 use crate::core::{ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry};
 use crate::engine::{
     Activity, Ended, InFlight, Ledger, Memo, Monitor, Root, RunOptions, Runner, Stop, Watchdog,
-    quarantined, suspects,
+    in_flight_path, quarantined, suspects,
 };
 use crate::io::{
     CardInput, ReportFilter, ReportInput, RowColumns, RowContext, PromptRef, ScoreColumn,
@@ -182,7 +182,7 @@ pub fn run(
     let monitor = Monitor::with_in_flight(
         entries.len() as u64,
         chunks.num_committed(),
-        InFlight::open(&dir.tmp().join("in_flight.json"))?,
+        InFlight::open(&in_flight_path(dir.root()))?,
     );
     let _watchdog = Watchdog::start(&monitor, HANG_GRACE, hung)?;
     started(&monitor);

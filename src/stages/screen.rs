@@ -123,11 +123,12 @@ impl<T: Screened> Worker for ScreenWorker<T> {
     fn process(&mut self, mut item: T, out: &mut Outbox<'_, T>) -> Result<(), ItemError> {
         let mut context = FilterContext::default();
         for (name, range, filter) in &mut self.filters {
+            let name = *name;
             let score = filter.measure(&item, &mut context).map_err(|e| e.context(name))?;
             item.scores_mut().set(name, score);
             if self.rejects && !range.keeps(score) {
                 let detail = item.detail();
-                out.reject(Rejection { reason: (*name).to_owned(), score: Some(score), detail });
+                out.reject(Rejection { reason: name.to_owned(), score: Some(score), detail });
                 return Ok(());
             }
         }
