@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<Scene> = FilterDef {
     name: "duration",
     unit: "seconds",
     about: "length of the scene; a short one has no room for two moments",
-    default: Range::within(1.5, 120.0),
+    default: Range::at_least(1.5),
     cost: Cost::Stat,
     build: |_| Ok(Box::new(Duration)),
 };
