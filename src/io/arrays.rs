@@ -29,8 +29,11 @@ pub(super) fn struct_of(fields: &[(&str, DataType)]) -> DataType {
     )
 }
 
+/// An image file. Every part may be null, because `datasets` takes only such a type for an image;
+/// the writer never leaves one out.
 pub(super) fn image_type() -> DataType {
-    struct_of(&[("bytes", DataType::Binary), ("path", DataType::Utf8)])
+    let bytes = Field::new("bytes", DataType::Binary, true);
+    DataType::Struct(vec![bytes, Field::new("path", DataType::Utf8, true)].into())
 }
 
 pub(super) fn text(value: &str) -> ArrayRef {
@@ -109,7 +112,7 @@ pub(super) fn image(bytes: &[u8], path: String) -> ArrayRef {
 /// A list of images.
 pub(super) fn images(images: &[(&[u8], String)]) -> ArrayRef {
     list(
-        &element(image_type(), false),
+        &element(image_type(), true),
         Arc::new(image_structs(images)),
     )
 }

@@ -122,7 +122,8 @@ impl RowColumns {
                 DataType::Dictionary(_, value) if plain => value.as_ref().clone(),
                 other => other.clone(),
             };
-            let field = |c: &Column| Field::new(&c.name, kind(c), c.nullable);
+            let nullable = |c: &Column| c.nullable || holds_images(&c.kind);
+            let field = |c: &Column| Field::new(&c.name, kind(c), nullable(c));
             columns.iter().map(field).collect()
         };
         let metadata: std::collections::BTreeMap<String, String> = [
@@ -203,7 +204,8 @@ impl RowColumns {
 const MARKDOWN_HEAD: &str = "# Row schema\n\nGenerated from `src/io/columns.rs`; do not edit. \
 Every shard is a Parquet file with these columns. File metadata holds `schema_version` and a \
 `huggingface` key by which `datasets` decodes the images. Pixel boxes are half-open, origin top \
-left. A null score was not measured.\n\n| column | type | null | about |\n|---|---|---|---|\n";
+left. A null score was not measured. Image columns are never null, \
+though the file's types allow it: `datasets` knows images only by that type.\n\n| column | type | null | about |\n|---|---|---|---|\n";
 
 /// `docs/row-schema.md` for a set of scores and judge axes.
 pub fn row_schema_markdown(scores: &[ScoreColumn], judge_axes: &[&str]) -> String {
@@ -328,7 +330,7 @@ fn content_columns() -> Vec<Column> {
         ),
         of(
             "input_images",
-            arrays::list_of(arrays::image_type(), false),
+            arrays::list_of(arrays::image_type(), true),
             false,
             "images before, as files in memory",
             |r| {
@@ -573,6 +575,13 @@ fn origin_columns() -> Vec<Column> {
     ]
 }
 
+fn holds_images(kind: &DataType) -> bool {
+    match kind {
+        DataType::List(item) => holds_images(item.data_type()),
+        other => *other == arrays::image_type(),
+    }
+}
+
 fn features(columns: &[Column]) -> Value {
     let features: serde_json::Map<String, Value> = columns
         .iter()
@@ -638,5 +647,25 @@ mod tests {
             assert!(features.get(field.name()).is_some(), "{}", field.name());
         }
         assert!(schema.field_with_name("score_duplicate").is_ok());
+    }
+
+    /// `docs/row-schema.md` shows the columns of every pipeline; scores stand as one line.
+    #[test]
+    fn the_documented_schema_is_the_written_one() {
+        let scores = [ScoreColumn::new(
+            "<filter>",
+            "the filter's unit",
+            "one column a filter of the pipeline",
+        )];
+        let text = row_schema_markdown(&scores, &["<axis>"]);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/row-schema.md");
+        if std::env::var_os("FRAMEWRIGHT_BLESS").is_some() {
+            crate::store::publish_bytes(&path, text.as_bytes()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == text,
+            "docs/row-schema.md is out of date; run the test with FRAMEWRIGHT_BLESS=1"
+        );
     }
 }

@@ -2,9 +2,11 @@
 
 mod arrays;
 mod columns;
+mod dataset_card;
 mod duplicates;
 #[cfg(test)]
 mod fixtures;
+mod inspect;
 mod lineage;
 mod manifest;
 mod rejects;
@@ -16,7 +18,9 @@ mod tables;
 pub use columns::{
     PromptRef, RowColumns, RowContext, SCHEMA_VERSION, ScoreColumn, row_schema_markdown,
 };
+pub use dataset_card::{CardInput, write_dataset_card};
 pub use duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
+pub use inspect::{ColumnView, ShardView, inspect_shard};
 pub use lineage::{lineage_hash, verify_lineage, verify_sample};
 pub use manifest::{Manifest, read_manifest};
 pub use report::{

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use histogram::Histogram;
+pub(super) use page::escape_markdown;
 
 use super::{arrays, tables};
 use crate::core::{FatalError, Funnel, ItemError, Range, Rgb8};
@@ -186,4 +187,4 @@ fn failures(rejects: &[PathBuf]) -> Result<Failures, FatalError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -36,7 +36,7 @@ fn pictures() -> Vec<(Rgb8, Rgb8)> {
 }
 
 /// A small run in a folder: one shard, rejects, and its funnel.
-fn run_in(folder: &Path) -> (Funnel, Vec<PathBuf>, Vec<PathBuf>) {
+pub(in crate::io) fn run_in(folder: &Path) -> (Funnel, Vec<PathBuf>, Vec<PathBuf>) {
     let columns = fixtures::columns();
     let mut spools = Vec::new();
     for (row, (from, to)) in (0_u32..).zip(pictures()) {
@@ -46,7 +46,7 @@ fn run_in(folder: &Path) -> (Funnel, Vec<PathBuf>, Vec<PathBuf>) {
         for n in 0..3 {
             let mut sample = fixtures::sample_of(&scene, &from, &to, row * 3 + n);
             if row == 1 {
-                sample.instruction.text = "<script>alert(1)</script> & \"more\"".into();
+                sample.instruction.text = format!("<script>alert(1)</script> & \"{n}\"");
                 sample.instruction.writer = "endpoint:qwen25_vl".into();
             }
             let text = &sample.instruction.text;
