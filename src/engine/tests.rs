@@ -417,7 +417,12 @@ fn many_equal_failures_at_the_start_stop_the_run_and_scattered_ones_do_not() {
         "{error}"
     );
     assert!(book.done.len() < 50);
-    let (_, summary) = run(failing(2), Runner::Threaded, &options);
+    // Far enough from one half: the first 50 to end are not always the same.
+    let patient = RunOptions {
+        max_failed_ratio: 0.8,
+        ..RunOptions::default()
+    };
+    let (_, summary) = run(failing(2), Runner::Threaded, &patient);
     assert_eq!((summary.roots_done, summary.roots_failed), (200, 100));
 }
 
