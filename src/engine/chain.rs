@@ -23,11 +23,11 @@ pub struct Chain<'r, R, T> {
     pub(super) plan: Vec<(String, usize)>,
 }
 
-impl<'r, T: Send + 'static> Chain<'r, T, T> {
+impl<'r, First: Send + 'static> Chain<'r, First, First> {
     /// A chain without stages. Roots are taken from the iterator one by one, as there is room.
     pub fn source<I>(roots: I) -> Self
     where
-        I: IntoIterator<Item = Root<T>>,
+        I: IntoIterator<Item = Root<First>>,
         I::IntoIter: 'r,
     {
         Self {

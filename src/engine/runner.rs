@@ -2,23 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Peekable;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, bounded};
 
 use super::chain::{Bench, Chain, Yard};
 use super::desk::{Desk, Sink};
-use super::envelope::{Envelope, Report, Root, RootEnd, RootRef, Share, Ticket, Verdict};
+use super::envelope::{Report, RootEnd};
 use super::monitor::Monitor;
+use super::pump::pump;
+use super::source::Source;
 use super::station::Crew;
 use super::stop::{Stop, StopState};
-use crate::core::{ErrorKind, FatalError, Funnel, ItemError, ItemPath};
+use crate::core::{ErrorKind, FatalError, Funnel};
 
-/// How often a quiet run looks whether it was asked to stop.
-const TICK: Duration = Duration::from_millis(100);
 /// Reports that may wait for the sink before workers do.
 const REPORT_QUEUE: usize = 64;
 
@@ -181,78 +179,6 @@ fn finish<R>(mut summary: RunSummary, source: &Source<'_, R>) -> Result<RunSumma
     Ok(summary)
 }
 
-/// Hands out roots as there is room.
-struct Source<'a, R> {
-    roots: Peekable<Box<dyn Iterator<Item = Root<R>> + 'a>>,
-    options: &'a RunOptions,
-    stages: &'a [String],
-    crew: Arc<Crew>,
-    ended: Sender<RootEnd>,
-    in_flight: usize,
-    limit: usize,
-    is_alone: bool,
-    is_exhausted: bool,
-}
-
-impl<R> Source<'_, R> {
-    /// The next root, if there is room for it. A quarantined one is reported at once instead.
-    fn next(&mut self, report: &mut dyn FnMut(Report)) -> Option<Envelope<R>> {
-        while self.has_room() {
-            let Some(root) = self.roots.next() else {
-                self.is_exhausted = true;
-                return None;
-            };
-            self.in_flight += 1;
-            self.is_alone = self.options.alone.contains(&root.key);
-            self.crew.monitor.started.fetch_add(1, Ordering::Relaxed);
-            let path = ItemPath::root(root.row);
-            let found = self.options.quarantined.get(&root.key).cloned();
-            let named = RootRef {
-                row: root.row,
-                key: root.key,
-                label: root.label,
-            };
-            let share = Share::new(Ticket::new(named, self.stages, self.ended.clone()));
-            let Some((kind, what)) = found else {
-                let item = root.item;
-                return Some(Envelope { item, path, share });
-            };
-            share.ticket().count(0, |counts| {
-                counts.received += 1;
-                *counts.failed.entry(kind.name().to_owned()).or_default() += 1;
-            });
-            report(Report {
-                stage: 0,
-                path: path.child(0),
-                verdict: Verdict::Failed(ItemError::new(kind, what)),
-                share,
-            });
-        }
-        None
-    }
-
-    fn has_room(&mut self) -> bool {
-        if self.in_flight >= self.limit || !self.is_open() {
-            return false;
-        }
-        if self.in_flight == 0 {
-            return true;
-        }
-        let alone = &self.options.alone;
-        !self.is_alone
-            && !self
-                .roots
-                .peek()
-                .is_some_and(|root| alone.contains(&root.key))
-    }
-
-    /// Whether more roots may be fed at all.
-    fn is_open(&self) -> bool {
-        let is_running = self.options.stop.state() == StopState::Running;
-        !self.is_exhausted && is_running && !self.crew.is_aborting()
-    }
-}
-
 fn run_sequential<R: Send + 'static, T: Send + 'static>(
     links: Box<dyn super::chain::Links<R, T>>,
     source: &mut Source<'_, R>,
@@ -340,79 +266,4 @@ fn await_openings(openings: &Receiver<(usize, Result<(), FatalError>)>) -> Resul
         .into_iter()
         .next()
         .map_or(Ok(()), |(_, error)| Err(error))
-}
-
-/// Feeds roots and empties the channels until nothing is in flight.
-///
-/// What waits here for the sink holds a share of its root's ticket, so a root cannot end before all
-/// of its samples and reports were handed over.
-fn pump<R, T>(
-    into: &Sender<Envelope<R>>,
-    rows: &Receiver<Envelope<T>>,
-    reported: &Receiver<Report>,
-    ends: &Receiver<RootEnd>,
-    source: &mut Source<'_, R>,
-    desk: &mut Desk<'_, T>,
-) {
-    let (mut rows, mut reported) = (rows.clone(), reported.clone());
-    let mut pending: Option<Envelope<R>> = None;
-    loop {
-        if pending.is_none() {
-            pending = source.next(&mut |made| desk.report(made));
-        }
-        if pending.is_none() && source.in_flight == 0 && !source.is_open() {
-            return;
-        }
-        let mut event = Event::None;
-        if let Some(envelope) = pending.take() {
-            select! {
-                recv(rows) -> row => {
-                    pending = Some(envelope);
-                    event = Event::Row(row.ok());
-                }
-                recv(reported) -> made => {
-                    pending = Some(envelope);
-                    event = Event::Report(made.ok());
-                }
-                recv(ends) -> end => {
-                    pending = Some(envelope);
-                    event = Event::End(end.ok());
-                }
-                send(into, envelope) -> _ => count_queued(source),
-                default(TICK) => pending = Some(envelope),
-            }
-        } else {
-            select! {
-                recv(rows) -> row => event = Event::Row(row.ok()),
-                recv(reported) -> made => event = Event::Report(made.ok()),
-                recv(ends) -> end => event = Event::End(end.ok()),
-                default(TICK) => {}
-            }
-        }
-        match event {
-            Event::Row(Some(envelope)) => desk.sample(envelope),
-            Event::Row(None) => rows = never(),
-            Event::Report(Some(made)) => desk.report(made),
-            Event::Report(None) => reported = never(),
-            Event::End(Some(end)) => {
-                source.in_flight -= 1;
-                desk.end(end);
-            }
-            Event::End(None) | Event::None => {}
-        }
-    }
-}
-
-/// What the pump found.
-enum Event<T> {
-    Row(Option<Envelope<T>>),
-    Report(Option<Report>),
-    End(Option<RootEnd>),
-    None,
-}
-
-fn count_queued<R>(source: &Source<'_, R>) {
-    if let Some(meter) = source.crew.monitor.meters().first() {
-        meter.queued.fetch_add(1, Ordering::Relaxed);
-    }
 }
