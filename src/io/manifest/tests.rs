@@ -119,3 +119,24 @@ fn nothing_to_read_says_what_helps() {
             .contains("m.csv:1: no column")
     );
 }
+
+#[test]
+fn every_clip_of_the_shared_folder_is_listed() {
+    let shared = std::env::var_os("FRAMEWRIGHT_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let folder = shared.join("videos");
+    if !folder.is_dir() {
+        println!("no shared clips; not run");
+        return;
+    }
+    let manifest = read_manifest(folder.to_str().unwrap()).unwrap();
+    assert!(manifest.problems.is_empty());
+    assert!(manifest.entries.len() >= 104, "{}", manifest.entries.len());
+    let is_side_file = |e: &&ManifestEntry| {
+        let ending = ending(Path::new(&e.uri));
+        ["json", "md"].contains(&ending.as_str())
+    };
+    assert_eq!(manifest.entries.iter().filter(is_side_file).count(), 0);
+}

@@ -256,3 +256,22 @@ fn row_groups_end_by_bytes() {
     );
     assert_eq!(column(&path, "task"), ["edit"; 3]);
 }
+
+#[test]
+fn a_reader_of_the_shard_can_follow_every_chain() {
+    let chunk = Chunk::new();
+    let report = chunk.assemble(&[chunk.spool(0, &[1, 2])], &mut DuplicateIndex::new(None));
+    let file = fs::File::open(report.shard.unwrap()).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut rows = 0;
+    for batch in reader.map(Result::unwrap) {
+        for row in 0..batch.num_rows() {
+            verify_lineage(&batch, row).unwrap();
+            rows += 1;
+        }
+    }
+    assert_eq!(rows, 2);
+}
