@@ -10,7 +10,7 @@ use arrow_array::{
     Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
     new_empty_array, new_null_array,
 };
-use arrow_buffer::{NullBuffer, OffsetBuffer};
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, FieldRef, Fields};
 
 /// Name of the one field inside a list, as the Parquet format recommends.
@@ -123,15 +123,6 @@ pub(super) fn empty_list(kind: &DataType) -> ArrayRef {
         DataType::List(item) => list(item, new_empty_array(item.data_type())),
         other => new_null_array(other, 1),
     }
-}
-
-/// Nulls of a batch that fits a list of one row.
-pub(super) fn is_null(batch: &RecordBatch, name: &str, row: usize) -> bool {
-    batch.column_by_name(name).is_none_or(|column| {
-        column
-            .nulls()
-            .is_some_and(|nulls: &NullBuffer| nulls.is_null(row))
-    })
 }
 
 /// Text of a plain or dictionary column.

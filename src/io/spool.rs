@@ -112,7 +112,7 @@ impl Growing {
     )]
     fn keep(mut self, writer: BufWriter<File>) -> Result<String, FatalError> {
         let target = self.folder.join(&self.name);
-        let mut attempt = || -> io::Result<()> {
+        let attempt = || -> io::Result<()> {
             let file = writer
                 .into_inner()
                 .map_err(io::IntoInnerError::into_error)?;

@@ -92,6 +92,7 @@ pub(in crate::io) fn run_in(folder: &Path) -> (Funnel, Vec<PathBuf>, Vec<PathBuf
     )
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a heat map may fail")]
 fn difference(from: &Rgb8, to: &Rgb8) -> Result<Rgb8, ItemError> {
     Ok(Rgb8::from_fn(from.width(), from.height(), |x, y| {
         let (a, b) = (from.pixel(x, y), to.pixel(x, y));
