@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "camera_rotation",
     unit: "degrees",
     about: "turn of the camera about its line of sight between the frames",
-    default: Range::at_most(1.0),
+    default: Range::at_most(0.5),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Rotation)),
 };

@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "camera_zoom",
     unit: "ratio",
     about: "change of scale between the frames: 0.1 is a factor of 1.1",
-    default: Range::at_most(0.02),
+    default: Range::at_most(0.015),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Zoom)),
 };

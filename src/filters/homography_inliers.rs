@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "homography_inliers",
     unit: "share of matched features",
     about: "features that agree with one camera motion; low when the two frames show different things",
-    default: Range::at_least(0.35),
+    default: Range::at_least(0.3),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Inliers)),
 };

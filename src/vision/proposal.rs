@@ -10,6 +10,8 @@ const SHORT_CELLS: usize = 18;
 const SAMPLES: usize = LONG_CELLS * SHORT_CELLS * 4;
 /// Samples that differ by less than this many of 255 levels are the same whatever the noise.
 const MIN_CHANGE_LEVELS: f32 = 7.0;
+/// Where more than this differs everywhere, that is the change and not noise.
+const MAX_NOISE_LEVELS: f32 = 18.0;
 /// How many times the typical difference a real change has.
 const NOISE_FACTOR: f32 = 5.0;
 
@@ -107,7 +109,8 @@ pub fn sketch_difference(from: &ChangeSketch, to: &ChangeSketch) -> SketchDiffer
             luma.max(blue).max(red)
         })
         .collect();
-    let threshold = MIN_CHANGE_LEVELS.max(NOISE_FACTOR * lower_quartile(&difference));
+    let noise = NOISE_FACTOR * lower_quartile(&difference);
+    let threshold = noise.clamp(MIN_CHANGE_LEVELS, MAX_NOISE_LEVELS);
     let cells = changed_cells(&difference, from.columns, threshold);
     let mean_abs = from
         .luma

@@ -12,15 +12,19 @@ use super::regions::{Region, bounds};
 use crate::core::{Change, ItemError};
 
 /// Outline this many times stronger in one frame than in the other: the object is in that one.
-const OUTLINE_RATIO: f32 = 1.3;
+const OUTLINE_RATIO: f32 = 2.2;
+/// A weaker outline than this, in Lab, is no object's.
+const MIN_OUTLINE: f32 = 8.0;
 /// Luma patterns that correlate this well are the same structure.
 const SAME_STRUCTURE: f32 = 0.75;
 /// Colour histograms that overlap this much may be the same object.
-const SAME_OBJECT: f32 = 0.45;
+const SAME_OBJECT: f32 = 0.6;
 /// Flow must explain at least this share of a region's difference before it is called a move.
 const FLOW_EXPLAINS: f32 = 0.35;
 /// A region this much larger or smaller in area grew or shrank.
 const GROWTH: f32 = 1.25;
+/// Beyond this the flow did not follow one object.
+const MAX_GROWTH: f32 = 2.0;
 const BINS: usize = 6;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -77,11 +81,9 @@ fn look(aligned: &Aligned, region: Region) -> Seen {
         outline_strength(&aligned.from_lab, &region, aligned),
         outline_strength(&aligned.to_lab, &region, aligned),
     ];
-    let presence = if structure(aligned, &region.pixels) >= SAME_STRUCTURE {
-        Presence::Both
-    } else if outline[0] > OUTLINE_RATIO * outline[1] {
+    let presence = if outline[0] > MIN_OUTLINE.max(OUTLINE_RATIO * outline[1]) {
         Presence::Before
-    } else if outline[1] > OUTLINE_RATIO * outline[0] {
+    } else if outline[1] > MIN_OUTLINE.max(OUTLINE_RATIO * outline[0]) {
         Presence::After
     } else {
         Presence::Both
@@ -192,7 +194,7 @@ fn moves(seen: &[Option<Seen>]) -> Vec<(usize, usize)> {
                 entered.region.pixels.len() as f32,
             );
             let likeness = overlap(&left.histograms[0], &entered.histograms[1]);
-            if likeness >= SAME_OBJECT && a.max(b) <= 2.5 * a.min(b) {
+            if likeness >= SAME_OBJECT && a.max(b) <= 1.8 * a.min(b) {
                 found.push((likeness, l, e));
             }
         }
@@ -273,6 +275,8 @@ fn present_twice(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Change {
     let hue_distance = lab_distance(hue(one.before), hue(one.after));
     if likeness >= SAME_STRUCTURE && hue_distance >= 12.0 {
         change.kind = "recolored".to_owned();
+    } else if one.outline[0].min(one.outline[1]) < MIN_OUTLINE {
+        // Flow follows plain walls as gladly as objects; without an outline there is none to follow.
     } else if let Some(drift) = drift(aligned, one, flow) {
         drift.describe(&mut change, aligned);
     }
@@ -323,7 +327,8 @@ fn drift(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Option<Drift> {
     }
     let explained = 1.0 - carried / plain.max(1e-3);
     let is_coherent = together * 2 >= moving.len() || growth.max(1.0 / growth) >= GROWTH;
-    (is_coherent && explained >= FLOW_EXPLAINS).then_some(Drift {
+    let is_rigid = (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth);
+    (is_coherent && is_rigid && explained >= FLOW_EXPLAINS).then_some(Drift {
         shift,
         growth,
         moving,
