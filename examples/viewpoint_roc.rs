@@ -299,7 +299,7 @@ fn warp(image: &Rgb8, turn_degrees: f32, zoom: f32, shift_px: f32) -> Rgb8 {
 /// Draws before, after and heat map side by side with the boxes of the measured changes.
 fn draw(videos: &Path, folder: &Path) -> Result<()> {
     for clip in STILL {
-        let frames = decode(&videos.join(clip), 1.0, 30)?;
+        let frames = decode(&videos.join(clip), 1.5, 30)?;
         let name = clip
             .rsplit('/')
             .next()
@@ -307,7 +307,19 @@ fn draw(videos: &Path, folder: &Path) -> Result<()> {
             .split('.')
             .next()
             .unwrap_or(clip);
-        let picks = [(1, 3), (4, 5), (8, 12), (14, 16), (20, 28)];
+        let picks = [
+            (1, 3),
+            (4, 5),
+            (8, 12),
+            (14, 16),
+            (20, 28),
+            (2, 4),
+            (6, 9),
+            (10, 11),
+            (17, 18),
+            (22, 23),
+            (24, 26),
+        ];
         for (a, b) in picks {
             let (Some(from), Some(to)) = (frames.get(a), frames.get(b)) else {
                 continue;

@@ -36,7 +36,7 @@ mod tests {
             let pair = SceneMaker::new(vec![picture(0), to]).pair();
             Zoom.measure(&pair, &mut FilterContext::default()).unwrap()
         };
-        assert_eq!(score(with_square(picture(0), 100, 60, 50)), 0.0);
+        assert_eq!(score(with_square(&picture(0), 100, 60, 50)), 0.0);
         let zoomed = score(seen(0, 0.0, 1.1));
         assert!((zoomed - 0.1).abs() < 0.03, "{zoomed}");
         assert!(!DEF.default.keeps(zoomed));

@@ -40,7 +40,7 @@ mod tests {
         };
         assert!(
             DEF.default
-                .keeps(score(with_square(picture(0), 100, 60, 50)))
+                .keeps(score(with_square(&picture(0), 100, 60, 50)))
         );
         assert!(
             !DEF.default.keeps(score(picture(5000))),

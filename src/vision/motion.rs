@@ -342,10 +342,9 @@ fn block_change(
     let (mut slope, mut shift) = (0.0, 0.0);
     let difference = |at: usize| f32::from(planes.to[at]) - f32::from(planes.from[at]);
     for y in ys.clone() {
-        for at in y * width + xs.start..y * width + xs.end {
-            slope += gradient[at];
-            shift += difference(at);
-        }
+        let row = y * width + xs.start..y * width + xs.end;
+        slope += gradient[row.clone()].iter().sum::<f32>();
+        shift += row.map(difference).sum::<f32>();
     }
     // A flicker of the light moves the mean; a moved edge does not, so little of it is evened out.
     let shift = (shift / count as f32).clamp(-12.0, 12.0);

@@ -240,7 +240,7 @@ fn color(change: &Change, side: &str) -> Option<&'static str> {
     }
     let hue = b.atan2(a).to_degrees().rem_euclid(360.0);
     Some(match hue {
-        h if h < 15.0 || h >= 345.0 => {
+        h if !(15.0..345.0).contains(&h) => {
             if l > 60.0 {
                 "pink"
             } else {

@@ -20,9 +20,11 @@ const SAME_STRUCTURE: f32 = 0.75;
 /// Colour histograms that overlap this much may be the same object.
 const SAME_OBJECT: f32 = 0.6;
 /// Flow must explain at least this share of a region's difference before it is called a move.
-const FLOW_EXPLAINS: f32 = 0.35;
+const FLOW_EXPLAINS: f32 = 0.5;
 /// A region this much larger or smaller in area grew or shrank.
 const GROWTH: f32 = 1.25;
+/// An object that moves across the view keeps its size this well.
+const MOVE_GROWTH: f32 = 1.2;
 /// Beyond this the flow did not follow one object.
 const MAX_GROWTH: f32 = 2.0;
 const BINS: usize = 6;
@@ -274,7 +276,7 @@ fn present_twice(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Change {
     let hue = |lab: [f32; 3]| [0.0, lab[1], lab[2]];
     let hue_distance = lab_distance(hue(one.before), hue(one.after));
     if likeness >= SAME_STRUCTURE && hue_distance >= 12.0 {
-        change.kind = "recolored".to_owned();
+        "recolored".clone_into(&mut change.kind);
     } else if one.outline[0].min(one.outline[1]) < MIN_OUTLINE {
         // Flow follows plain walls as gladly as objects; without an outline there is none to follow.
     } else if let Some(drift) = drift(aligned, one, flow) {
@@ -369,12 +371,12 @@ impl Drift {
         put_shift(&mut change.numbers, aligned, self.shift[0], self.shift[1]);
         change.from_box_px = Some(from);
         change.to_box_px = Some(to.intersect(&frame));
-        if far >= 0.02 {
-            change.kind = "moved".to_owned();
+        if far >= 0.02 && self.growth.max(1.0 / self.growth) <= MOVE_GROWTH {
+            "moved".clone_into(&mut change.kind);
         } else if self.growth >= GROWTH {
-            change.kind = "grew".to_owned();
+            "grew".clone_into(&mut change.kind);
         } else if self.growth <= 1.0 / GROWTH {
-            change.kind = "shrank".to_owned();
+            "shrank".clone_into(&mut change.kind);
         }
     }
 }

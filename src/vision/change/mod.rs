@@ -80,9 +80,9 @@ pub fn measure_changes(from: &Rgb8, to: &Rgb8) -> Result<ChangeReport, ItemError
     let [_, _, camera_shift_ratio] = parts_of(&motion, a.width(), a.height());
     let aligned = align(a, &b, &motion)?;
     let distance: Vec<f32> = (0..aligned.from_lab.len())
-        .map(|n| match aligned.is_seen[n] {
-            true => lab_distance(aligned.from_lab[n], aligned.to_lab[n]),
-            false => 0.0,
+        .map(|n| {
+            let shown = f32::from(u8::from(aligned.is_seen[n]));
+            shown * lab_distance(aligned.from_lab[n], aligned.to_lab[n])
         })
         .collect();
     let noise_level = typical(&distance, &aligned.is_seen);
