@@ -20,9 +20,9 @@ const SAME_STRUCTURE: f32 = 0.75;
 /// Colour histograms that overlap this much may be the same object.
 const SAME_OBJECT: f32 = 0.6;
 /// Flow must explain at least this share of a region's difference before it is called a move.
-const FLOW_EXPLAINS: f32 = 0.5;
+const FLOW_EXPLAINS: f32 = 0.55;
 /// A region this much larger or smaller in area grew or shrank.
-const GROWTH: f32 = 1.25;
+const GROWTH: f32 = 1.3;
 /// An object that moves across the view keeps its size this well.
 const MOVE_GROWTH: f32 = 1.2;
 /// Beyond this the flow did not follow one object.

@@ -75,11 +75,9 @@ fn cores(
             mask[*n] = 255;
         }
     }
-    let closed = morphology(
-        &plane_mat(width as u32, &mask)?,
-        imgproc::MORPH_CLOSE,
-        close,
-    )?;
+    // Flickering lines of the background are thin; opening cuts the bridges they build.
+    let opened = morphology(&plane_mat(width as u32, &mask)?, imgproc::MORPH_OPEN, 5)?;
+    let closed = morphology(&opened, imgproc::MORPH_CLOSE, close)?;
     let least = pixels.len() / 12;
     let parts: Vec<_> = components(&closed)?
         .into_iter()
