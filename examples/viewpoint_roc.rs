@@ -5,6 +5,7 @@
 //! `measure_changes` says about some pairs. Needs the `ffmpeg` command.
 #![expect(clippy::print_stdout, reason = "a study prints its tables")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,7 +86,7 @@ fn main() -> Result<()> {
     for (a, b) in pairs(&frames, &[1, 2, 6]) {
         push(&mut cases, PARTLY_MOVING, false, &crop(a), &crop(b))?;
     }
-    print_groups(&cases);
+    print_groups(&cases)?;
     print_roc(&cases[..counted]);
     Ok(())
 }
@@ -134,7 +135,7 @@ fn motion_over_limits(v: &Viewpoint) -> f32 {
         .max(v.translation_ratio / 0.01)
 }
 
-fn print_groups(cases: &[Case]) {
+fn print_groups(cases: &[Case]) -> Result<()> {
     println!(
         "| clip or warp | still | pairs | blocks 8 | blocks 16 | inliers | border still | turn ° | zoom | shift | residual | over limits |"
     );
@@ -152,10 +153,12 @@ fn print_groups(cases: &[Case]) {
             let mut values: Vec<f32> = group.iter().map(|case| read(&case.seen)).collect();
             values.sort_by(f32::total_cmp);
             let at = |share: f32| values[((values.len() - 1) as f32 * share).round() as usize];
-            line += &format!(" {:.3} ({:.3}–{:.3}) |", at(0.5), at(0.05), at(0.95));
+            let (low, middle, high) = (at(0.05), at(0.5), at(0.95));
+            write!(line, " {middle:.3} ({low:.3}–{high:.3}) |")?;
         }
         println!("{line}");
     }
+    Ok(())
 }
 
 fn print_roc(cases: &[Case]) {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::super::flow::flow_field;
 use super::super::heat_map::lab_distance;
 use super::Aligned;
+use super::numbers::{put, put_area, put_color, put_shift};
 use super::regions::{Region, bounds};
 use crate::core::{Change, ItemError};
 
@@ -398,41 +399,4 @@ fn base_numbers(aligned: &Aligned, one: &Seen) -> BTreeMap<String, f32> {
         lab_distance(one.before, one.after),
     );
     numbers
-}
-
-fn put(numbers: &mut BTreeMap<String, f32>, name: &str, value: f32) {
-    numbers.insert(name.to_owned(), value);
-}
-
-fn put_area(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, pixels: usize) {
-    let frame = (aligned.width * aligned.height) as f32;
-    put(numbers, "area_ratio", pixels as f32 / frame);
-}
-
-/// Mean colour in Lab, and how far the pixels stray from it: a high spread means many colours.
-fn put_color(
-    numbers: &mut BTreeMap<String, f32>,
-    side: &str,
-    mean: [f32; 3],
-    region: &Region,
-    lab: &[[f32; 3]],
-) {
-    for (axis, value) in ["l", "a", "b"].iter().zip(mean) {
-        put(numbers, &format!("{side}_{axis}"), value);
-    }
-    let strays: f32 = region
-        .pixels
-        .iter()
-        .map(|n| lab_distance(lab[*n], mean))
-        .sum();
-    let spread = strays / region.pixels.len().max(1) as f32;
-    put(numbers, &format!("{side}_color_spread"), spread);
-}
-
-/// Length as a share of the diagonal; direction counter-clockwise from the right, as in maths.
-fn put_shift(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, dx: f32, dy: f32) {
-    let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
-    put(numbers, "shift_ratio", dx.hypot(dy) / diagonal);
-    let degrees = (-dy).atan2(dx).to_degrees().rem_euclid(360.0);
-    put(numbers, "direction_degrees", degrees);
 }

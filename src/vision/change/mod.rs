@@ -4,6 +4,7 @@
 //! beyond noise becomes regions, and each region is named by what its edges and colours tell.
 
 mod classify;
+mod numbers;
 mod regions;
 
 use opencv::core::{Mat, Scalar, Size};
