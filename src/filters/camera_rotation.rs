@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "camera_rotation",
     unit: "degrees",
     about: "turn of the camera about its line of sight between the frames",
-    default: Range::at_most(1.0),
+    default: Range::at_most(0.5),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Rotation)),
 };
@@ -38,7 +38,7 @@ mod tests {
                 .measure(&pair, &mut FilterContext::default())
                 .unwrap()
         };
-        assert_eq!(score(with_square(picture(0), 100, 60, 50)), 0.0);
+        assert_eq!(score(with_square(&picture(0), 100, 60, 50)), 0.0);
         let turned = score(seen(0, 5.0, 1.0));
         assert!((turned - 5.0).abs() < 0.6, "{turned}");
         assert!(!DEF.default.keeps(turned));

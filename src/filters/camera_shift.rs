@@ -36,7 +36,7 @@ mod tests {
             let pair = SceneMaker::new(vec![picture(0), to]).pair();
             Shift.measure(&pair, &mut FilterContext::default()).unwrap()
         };
-        assert_eq!(score(with_square(picture(0), 100, 60, 50)), 0.0);
+        assert_eq!(score(with_square(&picture(0), 100, 60, 50)), 0.0);
         let shifted = score(picture(20));
         assert!((shifted - 20.0 / 367.2).abs() < 0.01, "{shifted}");
         assert!(!DEF.default.keeps(shifted));

@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "camera_zoom",
     unit: "ratio",
     about: "change of scale between the frames: 0.1 is a factor of 1.1",
-    default: Range::at_most(0.02),
+    default: Range::at_most(0.015),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Zoom)),
 };
@@ -36,7 +36,7 @@ mod tests {
             let pair = SceneMaker::new(vec![picture(0), to]).pair();
             Zoom.measure(&pair, &mut FilterContext::default()).unwrap()
         };
-        assert_eq!(score(with_square(picture(0), 100, 60, 50)), 0.0);
+        assert_eq!(score(with_square(&picture(0), 100, 60, 50)), 0.0);
         let zoomed = score(seen(0, 0.0, 1.1));
         assert!((zoomed - 0.1).abs() < 0.03, "{zoomed}");
         assert!(!DEF.default.keeps(zoomed));

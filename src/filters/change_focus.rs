@@ -35,7 +35,7 @@ mod tests {
         let score = |squares: &[(u32, u32)]| {
             let to = squares
                 .iter()
-                .fold(picture(0), |image, (x, y)| with_square(image, *x, *y, 30));
+                .fold(picture(0), |image, (x, y)| with_square(&image, *x, *y, 30));
             let pair = SceneMaker::new(vec![picture(0), to]).pair();
             ChangeFocus
                 .measure(&pair, &mut FilterContext::default())

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn nothing_and_everything_are_dropped() {
         for (side, kept) in [(0, false), (60, true), (320, false)] {
-            let frames = vec![picture(0), with_square(picture(0), 0, 0, side)];
+            let frames = vec![picture(0), with_square(&picture(0), 0, 0, side)];
             let pair = SceneMaker::new(frames).pair();
             let score = ChangedArea
                 .measure(&pair, &mut FilterContext::default())

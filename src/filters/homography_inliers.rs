@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "homography_inliers",
     unit: "share of matched features",
     about: "features that agree with one camera motion; low when the two frames show different things",
-    default: Range::at_least(0.35),
+    default: Range::at_least(0.3),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Inliers)),
 };
@@ -40,7 +40,7 @@ mod tests {
         };
         assert!(
             DEF.default
-                .keeps(score(with_square(picture(0), 100, 60, 50)))
+                .keeps(score(with_square(&picture(0), 100, 60, 50)))
         );
         assert!(
             !DEF.default.keeps(score(picture(5000))),

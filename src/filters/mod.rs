@@ -142,6 +142,9 @@ pub enum Cost {
     Vlm,
 }
 
+/// Makes a filter, with the models it asks for.
+pub type BuildFilter<T> = fn(&dyn ModelSource) -> Result<Box<dyn Filter<T>>, ConfigError>;
+
 /// A filter's registration: config key, column, unit, default range.
 pub struct FilterDef<T: 'static> {
     /// Config key `[filters.<name>]`, reject reason and column `score_<name>`.
@@ -155,7 +158,7 @@ pub struct FilterDef<T: 'static> {
     /// For the order.
     pub cost: Cost,
     /// Makes it.
-    pub build: fn(&dyn ModelSource) -> Result<Box<dyn Filter<T>>, ConfigError>,
+    pub build: BuildFilter<T>,
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ mod tests {
         };
         let (same, small, large) = (
             score(picture(0)),
-            score(with_square(picture(0), 30, 60, 40)),
-            score(with_square(picture(0), 0, 0, 170)),
+            score(with_square(&picture(0), 30, 60, 40)),
+            score(with_square(&picture(0), 0, 0, 170)),
         );
         assert_eq!(same, 0.0);
         assert!(small <= large && large >= 8.0, "{small} {large}");

@@ -39,7 +39,7 @@ fn noise(x: f32, y: f32, seed: u32) -> u8 {
 }
 
 /// The picture with a white and black square of that side.
-pub(super) fn with_square(image: Rgb8, left: u32, top: u32, side: u32) -> Rgb8 {
+pub(super) fn with_square(image: &Rgb8, left: u32, top: u32, side: u32) -> Rgb8 {
     Rgb8::from_fn(image.width(), image.height(), |x, y| {
         let inside = (left..left + side).contains(&x) && (top..top + side).contains(&y);
         match (inside, (x / 8 + y / 8) % 2) {

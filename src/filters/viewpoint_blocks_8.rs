@@ -40,8 +40,11 @@ mod tests {
         };
         assert!(
             DEF.default
-                .keeps(score(with_square(picture(0), 100, 60, 50)))
+                .keeps(score(with_square(&picture(0), 100, 60, 50)))
         );
-        assert!(!DEF.default.keeps(score(with_square(picture(0), 0, 0, 320))));
+        assert!(
+            !DEF.default
+                .keeps(score(with_square(&picture(0), 0, 0, 320)))
+        );
     }
 }

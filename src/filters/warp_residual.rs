@@ -8,7 +8,7 @@ pub(super) const DEF: FilterDef<PairCandidate> = FilterDef {
     name: "warp_residual",
     unit: "luma levels",
     about: "difference left on the background after the camera motion is undone, 0-255",
-    default: Range::at_most(10.0),
+    default: Range::at_most(12.0),
     cost: Cost::Pixels,
     build: |_| Ok(Box::new(Residual)),
 };
@@ -40,7 +40,7 @@ mod tests {
         };
         assert!(
             DEF.default
-                .keeps(score(with_square(picture(0), 100, 60, 50)))
+                .keeps(score(with_square(&picture(0), 100, 60, 50)))
         );
         assert!(
             !DEF.default.keeps(score(picture(5000))),

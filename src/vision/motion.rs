@@ -16,6 +16,8 @@ const FEATURES: i32 = 2000;
 /// Features are spread over a grid so that one textured subject cannot outvote the background.
 const FEATURE_GRID: [usize; 2] = [12, 9];
 const FEATURES_PER_CELL: usize = 8;
+/// The coarsest scale of smaller pictures would have no pixel left.
+const MIN_FEATURE_SIDE_PX: u32 = 64;
 const MIN_MATCHES: usize = 12;
 const MIN_INLIERS: usize = 10;
 const INLIER_ERROR_PX: f64 = 2.5;
@@ -163,6 +165,9 @@ fn match_features(planes: &Planes<'_>) -> Result<Vec<(Point, Point)>, ItemError>
 
 /// The strongest features of each cell of a grid, with their descriptors.
 fn features(planes: &Planes<'_>, plane: &[u8]) -> Result<(Vector<KeyPoint>, Mat), ItemError> {
+    if planes.width.min(planes.height) < MIN_FEATURE_SIDE_PX {
+        return Ok((Vector::new(), Mat::default()));
+    }
     let picture = plane_mat(planes.width, plane)?;
     let mut orb = ORB::create(
         FEATURES,
@@ -337,10 +342,9 @@ fn block_change(
     let (mut slope, mut shift) = (0.0, 0.0);
     let difference = |at: usize| f32::from(planes.to[at]) - f32::from(planes.from[at]);
     for y in ys.clone() {
-        for at in y * width + xs.start..y * width + xs.end {
-            slope += gradient[at];
-            shift += difference(at);
-        }
+        let row = y * width + xs.start..y * width + xs.end;
+        slope += gradient[row.clone()].iter().sum::<f32>();
+        shift += row.map(difference).sum::<f32>();
     }
     // A flicker of the light moves the mean; a moved edge does not, so little of it is evened out.
     let shift = (shift / count as f32).clamp(-12.0, 12.0);

@@ -5,7 +5,7 @@ use image_hasher::{HashAlg, HasherConfig};
 use super::mat::resize;
 use crate::core::{ErrorKind, ItemError, Rgb8};
 
-/// The 64-bit hash of a picture: signs of its lowest frequencies (mean over a cosine transform).
+/// The 64-bit hash of a picture: signs of its lowest frequencies (cosine transform against its median).
 ///
 /// # Errors
 /// When the picture cannot be scaled.
@@ -16,7 +16,7 @@ pub fn perceptual_hash(image: &Rgb8) -> Result<u64, ItemError> {
         .ok_or_else(|| ItemError::new(ErrorKind::Bug, "a 64x64 picture of a wrong length"))?;
     let hasher = HasherConfig::with_bytes_type::<[u8; 8]>()
         .hash_size(8, 8)
-        .hash_alg(HashAlg::Mean)
+        .hash_alg(HashAlg::Median)
         .preproc_dct()
         .to_hasher();
     let hash = hasher.hash_image(&picture);
@@ -36,10 +36,16 @@ pub fn hamming(a: u64, b: u64) -> u32 {
 mod tests {
     use super::*;
 
+    /// Blobs of several sizes, like a photograph's spectrum.
     fn picture(seed: f32, size: u32) -> Rgb8 {
         Rgb8::from_fn(size, size, |x, y| {
             let (x, y) = (x as f32 / size as f32, y as f32 / size as f32);
-            let value = 127.0 + 80.0 * (x * 9.0 * seed).sin() + 40.0 * (y * 7.0 + seed).cos();
+            let mut value = 127.0;
+            for n in 1..8 {
+                let k = n as f32;
+                let turn = seed * 1.7 * k;
+                value += 70.0 / k * (6.0 * k * (x * turn.cos() + y * turn.sin()) + turn * k).sin();
+            }
             [value as u8, (value * 0.8) as u8, 90]
         })
     }

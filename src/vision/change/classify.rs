@@ -8,19 +8,26 @@ use std::collections::BTreeMap;
 use super::super::flow::flow_field;
 use super::super::heat_map::lab_distance;
 use super::Aligned;
+use super::numbers::{put, put_area, put_color, put_shift};
 use super::regions::{Region, bounds};
 use crate::core::{Change, ItemError};
 
 /// Outline this many times stronger in one frame than in the other: the object is in that one.
-const OUTLINE_RATIO: f32 = 1.3;
+const OUTLINE_RATIO: f32 = 2.2;
+/// A weaker outline than this, in Lab, is no object's.
+const MIN_OUTLINE: f32 = 8.0;
 /// Luma patterns that correlate this well are the same structure.
 const SAME_STRUCTURE: f32 = 0.75;
 /// Colour histograms that overlap this much may be the same object.
-const SAME_OBJECT: f32 = 0.45;
+const SAME_OBJECT: f32 = 0.6;
 /// Flow must explain at least this share of a region's difference before it is called a move.
-const FLOW_EXPLAINS: f32 = 0.35;
+const FLOW_EXPLAINS: f32 = 0.55;
 /// A region this much larger or smaller in area grew or shrank.
-const GROWTH: f32 = 1.25;
+const GROWTH: f32 = 1.3;
+/// An object that moves across the view keeps its size this well.
+const MOVE_GROWTH: f32 = 1.2;
+/// Beyond this the flow did not follow one object.
+const MAX_GROWTH: f32 = 2.0;
 const BINS: usize = 6;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -77,11 +84,9 @@ fn look(aligned: &Aligned, region: Region) -> Seen {
         outline_strength(&aligned.from_lab, &region, aligned),
         outline_strength(&aligned.to_lab, &region, aligned),
     ];
-    let presence = if structure(aligned, &region.pixels) >= SAME_STRUCTURE {
-        Presence::Both
-    } else if outline[0] > OUTLINE_RATIO * outline[1] {
+    let presence = if outline[0] > MIN_OUTLINE.max(OUTLINE_RATIO * outline[1]) {
         Presence::Before
-    } else if outline[1] > OUTLINE_RATIO * outline[0] {
+    } else if outline[1] > MIN_OUTLINE.max(OUTLINE_RATIO * outline[0]) {
         Presence::After
     } else {
         Presence::Both
@@ -192,7 +197,7 @@ fn moves(seen: &[Option<Seen>]) -> Vec<(usize, usize)> {
                 entered.region.pixels.len() as f32,
             );
             let likeness = overlap(&left.histograms[0], &entered.histograms[1]);
-            if likeness >= SAME_OBJECT && a.max(b) <= 2.5 * a.min(b) {
+            if likeness >= SAME_OBJECT && a.max(b) <= 1.8 * a.min(b) {
                 found.push((likeness, l, e));
             }
         }
@@ -272,7 +277,9 @@ fn present_twice(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Change {
     let hue = |lab: [f32; 3]| [0.0, lab[1], lab[2]];
     let hue_distance = lab_distance(hue(one.before), hue(one.after));
     if likeness >= SAME_STRUCTURE && hue_distance >= 12.0 {
-        change.kind = "recolored".to_owned();
+        "recolored".clone_into(&mut change.kind);
+    } else if one.outline[0].min(one.outline[1]) < MIN_OUTLINE {
+        // Flow follows plain walls as gladly as objects; without an outline there is none to follow.
     } else if let Some(drift) = drift(aligned, one, flow) {
         drift.describe(&mut change, aligned);
     }
@@ -323,7 +330,8 @@ fn drift(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Option<Drift> {
     }
     let explained = 1.0 - carried / plain.max(1e-3);
     let is_coherent = together * 2 >= moving.len() || growth.max(1.0 / growth) >= GROWTH;
-    (is_coherent && explained >= FLOW_EXPLAINS).then_some(Drift {
+    let is_rigid = (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth);
+    (is_coherent && is_rigid && explained >= FLOW_EXPLAINS).then_some(Drift {
         shift,
         growth,
         moving,
@@ -364,12 +372,12 @@ impl Drift {
         put_shift(&mut change.numbers, aligned, self.shift[0], self.shift[1]);
         change.from_box_px = Some(from);
         change.to_box_px = Some(to.intersect(&frame));
-        if far >= 0.02 {
-            change.kind = "moved".to_owned();
+        if far >= 0.02 && self.growth.max(1.0 / self.growth) <= MOVE_GROWTH {
+            "moved".clone_into(&mut change.kind);
         } else if self.growth >= GROWTH {
-            change.kind = "grew".to_owned();
+            "grew".clone_into(&mut change.kind);
         } else if self.growth <= 1.0 / GROWTH {
-            change.kind = "shrank".to_owned();
+            "shrank".clone_into(&mut change.kind);
         }
     }
 }
@@ -391,41 +399,4 @@ fn base_numbers(aligned: &Aligned, one: &Seen) -> BTreeMap<String, f32> {
         lab_distance(one.before, one.after),
     );
     numbers
-}
-
-fn put(numbers: &mut BTreeMap<String, f32>, name: &str, value: f32) {
-    numbers.insert(name.to_owned(), value);
-}
-
-fn put_area(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, pixels: usize) {
-    let frame = (aligned.width * aligned.height) as f32;
-    put(numbers, "area_ratio", pixels as f32 / frame);
-}
-
-/// Mean colour in Lab, and how far the pixels stray from it: a high spread means many colours.
-fn put_color(
-    numbers: &mut BTreeMap<String, f32>,
-    side: &str,
-    mean: [f32; 3],
-    region: &Region,
-    lab: &[[f32; 3]],
-) {
-    for (axis, value) in ["l", "a", "b"].iter().zip(mean) {
-        put(numbers, &format!("{side}_{axis}"), value);
-    }
-    let strays: f32 = region
-        .pixels
-        .iter()
-        .map(|n| lab_distance(lab[*n], mean))
-        .sum();
-    let spread = strays / region.pixels.len().max(1) as f32;
-    put(numbers, &format!("{side}_color_spread"), spread);
-}
-
-/// Length as a share of the diagonal; direction counter-clockwise from the right, as in maths.
-fn put_shift(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, dx: f32, dy: f32) {
-    let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
-    put(numbers, "shift_ratio", dx.hypot(dy) / diagonal);
-    let degrees = (-dy).atan2(dx).to_degrees().rem_euclid(360.0);
-    put(numbers, "direction_degrees", degrees);
 }

@@ -4,6 +4,7 @@
 //! beyond noise becomes regions, and each region is named by what its edges and colours tell.
 
 mod classify;
+mod numbers;
 mod regions;
 
 use opencv::core::{Mat, Scalar, Size};
@@ -20,12 +21,14 @@ use crate::core::{Change, ItemError, Rgb8};
 const WORKING_SIDE_PX: u32 = 512;
 /// A Lab distance below this is no change however clean the pictures are.
 const MIN_DISTANCE: f32 = 9.0;
+/// Where more than this differs everywhere, that is the change and not noise.
+const MAX_NOISE_DISTANCE: f32 = 22.0;
 /// How many times the typical distance a change has.
 const NOISE_FACTOR: f32 = 4.5;
 /// A region grows from its clear part to where the distance falls below this share of the limit.
-const GROW_SHARE: f32 = 0.6;
+const GROW_SHARE: f32 = 0.75;
 /// Mean luma has to move this far before the light is said to have changed.
-const LIGHTING_LEVELS: f32 = 10.0;
+const LIGHTING_LEVELS: f32 = 14.0;
 
 /// Everything that changed, with the numbers it rests on.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,13 +81,13 @@ pub fn measure_changes(from: &Rgb8, to: &Rgb8) -> Result<ChangeReport, ItemError
     let [_, _, camera_shift_ratio] = parts_of(&motion, a.width(), a.height());
     let aligned = align(a, &b, &motion)?;
     let distance: Vec<f32> = (0..aligned.from_lab.len())
-        .map(|n| match aligned.is_seen[n] {
-            true => lab_distance(aligned.from_lab[n], aligned.to_lab[n]),
-            false => 0.0,
+        .map(|n| {
+            let shown = f32::from(u8::from(aligned.is_seen[n]));
+            shown * lab_distance(aligned.from_lab[n], aligned.to_lab[n])
         })
         .collect();
     let noise_level = typical(&distance, &aligned.is_seen);
-    let limit = MIN_DISTANCE.max(NOISE_FACTOR * noise_level);
+    let limit = (NOISE_FACTOR * noise_level).clamp(MIN_DISTANCE, MAX_NOISE_DISTANCE);
     let regions = regions::find(&distance, aligned.width, limit, limit * GROW_SHARE)?;
     let area: usize = regions.iter().map(|region| region.pixels.len()).sum();
     let largest = regions.iter().map(|region| region.pixels.len()).max();

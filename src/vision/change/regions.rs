@@ -9,7 +9,10 @@ use crate::core::{BoxPx, ItemError};
 /// Regions smaller than this share of the frame are specks.
 const MIN_AREA_RATIO: f32 = 0.0008;
 /// Gaps up to this share of the frame's longer side are closed: a shirt like the wall behind it.
-const CLOSE_RATIO: f32 = 0.02;
+const CLOSE_RATIO: f32 = 0.013;
+
+/// The core of a region changed at least this share of what its strongest tenth changed.
+const CORE_SHARE: f32 = 0.3;
 
 /// One connected region of changed pixels.
 pub(super) struct Region {
@@ -32,35 +35,75 @@ pub(super) fn find(
     let close = ((width.max(distance.len() / width.max(1))) as f32 * CLOSE_RATIO) as i32 | 1;
     let opened = morphology(&plane_mat(width as u32, &grown)?, imgproc::MORPH_OPEN, 3)?;
     let closed = morphology(&opened, imgproc::MORPH_CLOSE, close.max(3))?;
-    let mut labels = Mat::default();
-    imgproc::connected_components(&closed, &mut labels, 8, opencv::core::CV_32S)
-        .map_err(failed("finding regions"))?;
-    let labels = to_vec::<i32>(&labels)?;
-    let count = labels.iter().max().map_or(0, |last| *last as usize);
-    let mut pixels = vec![Vec::new(); count + 1];
-    let mut clear = vec![0_usize; count + 1];
-    for (n, label) in labels.iter().enumerate() {
-        pixels[*label as usize].push(n);
-        clear[*label as usize] += usize::from(distance[n] > limit);
-    }
     let min_area = (distance.len() as f32 * MIN_AREA_RATIO).max(9.0) as usize;
-    let mut regions: Vec<Region> = pixels
+    let mut found = Vec::new();
+    for pixels in components(&closed)? {
+        let clear = pixels.iter().filter(|n| distance[**n] > limit).count();
+        if pixels.len() >= min_area && clear * 8 >= pixels.len() {
+            found.extend(cores(distance, width, pixels, close.max(3))?);
+        }
+    }
+    let mut regions: Vec<Region> = found
         .into_iter()
-        .zip(clear)
-        .skip(1)
-        .filter(|(pixels, clear)| pixels.len() >= min_area && *clear * 8 >= pixels.len())
-        .map(|(pixels, _)| Region {
+        .filter(|pixels| pixels.len() >= min_area)
+        .map(|pixels| Region {
             place: bounds(&pixels, width),
             pixels,
         })
         .collect();
     regions.sort_by_key(|region| {
-        (
-            std::cmp::Reverse(region.pixels.len()),
-            region.pixels.first().copied(),
-        )
+        let first = region.pixels.first().copied();
+        (std::cmp::Reverse(region.pixels.len()), first)
     });
     Ok(regions)
+}
+
+/// The parts of a region that changed about as much as its strongest pixels: shadows and glow
+/// around objects belong to none and would join neighbours.
+fn cores(
+    distance: &[f32],
+    width: usize,
+    pixels: Vec<usize>,
+    close: i32,
+) -> Result<Vec<Vec<usize>>, ItemError> {
+    let mut strengths: Vec<f32> = pixels.iter().map(|n| distance[*n]).collect();
+    let strong = strengths.len() * 9 / 10;
+    let strong = *strengths.select_nth_unstable_by(strong, f32::total_cmp).1;
+    let mut mask = vec![0_u8; distance.len()];
+    for n in &pixels {
+        if distance[*n] >= CORE_SHARE * strong {
+            mask[*n] = 255;
+        }
+    }
+    // Flickering lines of the background are thin; opening cuts the bridges they build.
+    let opened = morphology(&plane_mat(width as u32, &mask)?, imgproc::MORPH_OPEN, 5)?;
+    let closed = morphology(&opened, imgproc::MORPH_CLOSE, close)?;
+    let least = pixels.len() / 12;
+    let parts: Vec<_> = components(&closed)?
+        .into_iter()
+        .filter(|part| part.len() >= least)
+        .collect();
+    Ok(if parts.is_empty() {
+        vec![pixels]
+    } else {
+        parts
+    })
+}
+
+/// Pixel indices of each 8-connected group.
+fn components(mask: &Mat) -> Result<Vec<Vec<usize>>, ItemError> {
+    let mut labels = Mat::default();
+    imgproc::connected_components(mask, &mut labels, 8, opencv::core::CV_32S)
+        .map_err(failed("finding regions"))?;
+    let labels = to_vec::<i32>(&labels)?;
+    let count = labels.iter().max().map_or(0, |last| *last as usize);
+    let mut pixels = vec![Vec::new(); count];
+    for (n, label) in labels.iter().enumerate() {
+        if *label > 0 {
+            pixels[*label as usize - 1].push(n);
+        }
+    }
+    Ok(pixels)
 }
 
 fn morphology(
