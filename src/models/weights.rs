@@ -306,6 +306,60 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "downloads 17 MB"]
+    fn a_pulled_model_is_present_and_is_not_pulled_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ModelStore::new(folder.path());
+        let name = "efficientnet_lite0";
+        let mut said = Vec::new();
+        store
+            .pull(name, &mut |line| said.push(line.to_owned()))
+            .unwrap();
+        assert_eq!(store.verify(name).unwrap(), ModelStatus::Present);
+        assert!(said[0].contains("downloading"), "{said:?}");
+        said.clear();
+        store
+            .pull(name, &mut |line| said.push(line.to_owned()))
+            .unwrap();
+        assert!(said.len() == 1 && said[0].ends_with("is there"), "{said:?}");
+    }
+
+    #[test]
+    fn a_card_that_disagrees_with_its_graph_is_refused() {
+        let store = ModelStore::default();
+        let name = "efficientnet_lite0";
+        if store.status(name).unwrap() != ModelStatus::Present {
+            println!("skipped: the weights of {name} are not there");
+            return;
+        }
+        let def = ModelDef::find(name).unwrap();
+        let mut card = def.card().unwrap();
+        card.outputs.pop();
+        let folder = store.path(name);
+        let load = |folder: &Path, card: &Card| {
+            let options = SessionOptions::default();
+            Session::load(
+                def.graph,
+                folder,
+                Path::new("g"),
+                options,
+                &card.inputs,
+                &card.outputs,
+            )
+            .unwrap_err()
+            .to_string()
+        };
+        let error = load(&folder, &card);
+        assert!(
+            error.contains("expected outputs embedding f32 [batch, 1280]"),
+            "{error}"
+        );
+        assert!(error.contains("logits f32 [batch, 1000]"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(load(empty.path(), &card).contains("does not load"));
+    }
+
+    #[test]
     fn an_unknown_model_is_named() {
         let store = ModelStore::new("/nonexistent");
         assert!(

@@ -243,6 +243,36 @@ mod tests {
     }
 
     #[test]
+    fn loading_leaves_nothing_in_the_home_folder() {
+        const CHILD: &str = "FRAMEWRIGHT_TEST_CHILD";
+        if env::var_os(CHILD).is_some() {
+            load_library(None).unwrap();
+            return;
+        }
+        let Ok(library) = load_library(None) else {
+            println!("skipped: no onnx runtime here");
+            return;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "runtime::library::tests::loading_leaves_nothing_in_the_home_folder",
+            ])
+            .env_remove(TELEMETRY_SWITCH)
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .env(CHILD, "1")
+            .env("HOME", home.path())
+            .env("TMPDIR", home.path())
+            .env(PATH_VARIABLE, library.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn the_version_is_read_from_the_build_or_the_name() {
         let named = Path::new("/lib/libonnxruntime.so.1.26.0");
         assert_eq!(

@@ -107,7 +107,8 @@ pub(super) fn answer(body: &str, wants_json: bool) -> Result<Answer, ItemError> 
         .map(str::trim)
         .filter(|text| !text.is_empty())
         .ok_or_else(|| model(format!("the reply holds no answer: {}", quote(body))))?;
-    answer.text = if wants_json { json_part(text) } else { text }.to_owned();
+    let text = if wants_json { json_part(text) } else { text };
+    text.clone_into(&mut answer.text);
     if wants_json && serde_json::from_str::<Value>(&answer.text).is_err() {
         let why = if finish == "length" {
             "cut off; raise max_answer_tokens"

@@ -181,6 +181,34 @@ mod tests {
         assert!(run(&steady).cuts.is_empty());
     }
 
+    #[test]
+    fn ratios_equal_the_reference() {
+        // PySceneDetect 0.7.2, `AdaptiveDetector` on the same pictures.
+        let expected = [
+            0.0,
+            0.0,
+            1.308_208_1,
+            1.036_871_2,
+            0.968_375_4,
+            1.117_522_8,
+            0.0,
+            0.0,
+        ];
+        let mut detector = AdaptiveDetector::new(AdaptiveOptions::default());
+        let mut out = Detections::default();
+        for t in 0..expected.len() as u32 {
+            let image = crate::models::scene::content::pattern(t);
+            detector.push(FrameIndex(t), &image, &mut out).unwrap();
+        }
+        detector.finish(&mut out).unwrap();
+        for ((index, found), expected) in out.scores.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{index:?}: {found}, not {expected}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn every_frame_is_scored_once_and_in_order(greys in prop::collection::vec(any::<u8>(), 0..40)) {

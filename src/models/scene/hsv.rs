@@ -52,8 +52,7 @@ fn convert(rgb: [u8; 3], saturation: &[i32; 256], hue: &[i32; 256]) -> [u8; 3] {
     let [r, g, b] = rgb.map(i32::from);
     let value = r.max(g).max(b);
     let span = value - r.min(g).min(b);
-    let round = 1 << (SHIFT - 1);
-    let s = (span * saturation[value as usize] + round) >> SHIFT;
+    let fixed = |factor: i32, reciprocal: i32| (factor * reciprocal + (1 << (SHIFT - 1))) >> SHIFT;
     let sector = if value == r {
         g - b
     } else if value == g {
@@ -61,11 +60,13 @@ fn convert(rgb: [u8; 3], saturation: &[i32; 256], hue: &[i32; 256]) -> [u8; 3] {
     } else {
         r - g + 4 * span
     };
-    let mut h = (sector * hue[span as usize] + round) >> SHIFT;
-    if h < 0 {
-        h += 180;
-    }
-    [h as u8, s as u8, value as u8]
+    let angle = fixed(sector, hue[span as usize]);
+    let angle = if angle < 0 { angle + 180 } else { angle };
+    [
+        angle as u8,
+        fixed(span, saturation[value as usize]) as u8,
+        value as u8,
+    ]
 }
 
 #[cfg(test)]

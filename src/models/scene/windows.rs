@@ -91,8 +91,8 @@ mod tests {
         let mut padded = vec![*first; 25];
         padded.extend(frames);
         padded.extend(vec![*last; 25 + 50 - if rest == 0 { 50 } else { rest }]);
-        (0..)
-            .map(|n| n * 50)
+        (0..padded.len() - 50)
+            .step_by(50)
             .take_while(|at| at + 100 <= padded.len())
             .map(|at| padded[at..at + 100].concat())
             .collect()

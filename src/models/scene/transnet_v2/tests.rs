@@ -159,10 +159,12 @@ mod with_weights {
             [60, 105, 175, 225, 280, 300, 380, 445, 485, 560, 610]
         );
         assert!(out.cuts.iter().all(|cut| cut.scene_end == cut.scene_start));
+        // Neither the batch nor the video before changes anything.
         let Some(mut three) = detector(3) else { return };
-        assert_eq!(detect(&mut three, &frames).cuts, out.cuts);
-        // The detector is ready for another video.
-        assert_eq!(detect(&mut one, &frames), out);
+        let start = &frames[..170];
+        let again = detect(&mut one, start);
+        assert_eq!(again.cuts.len(), 2);
+        assert_eq!(detect(&mut three, start).cuts, again.cuts);
     }
 
     #[test]
@@ -174,7 +176,6 @@ mod with_weights {
             return;
         };
         let cuts = detect(&mut detector, &frames).cuts;
-        println!("{cuts:?}");
         for (first, last) in [(75, 104), (286, 309)] {
             let inside = cuts
                 .iter()
