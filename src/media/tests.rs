@@ -186,7 +186,7 @@ fn row_difference(image: &Rgb8, apart: u32) -> f64 {
 #[test]
 fn interlaced_frames_come_out_without_combing() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = "-f lavfi -i testsrc2=size=320x240:rate=50:duration=2 -vf interlace=lowpass=0 \
+    let arguments = "-f lavfi -i testsrc2=size=320x240:rate=50:duration=2 -vf scroll=h=0.05,interlace=lowpass=0 \
                      -c:v mpeg2video -flags +ildct+ilme -q:v 2 -g 6 -pix_fmt yuv420p";
     let Some(path) = make_clip(folder.path(), "a.ts", arguments) else {
         return;
