@@ -145,21 +145,21 @@ pub(super) fn luma_of(frame: &frame::Video) -> Result<Vec<u8>, ItemError> {
 }
 
 fn scaler_for(scalers: &mut Vec<Scaler>, key: ScalerKey) -> Result<&mut Scaler, ItemError> {
-    let at = match scalers.iter().position(|known| *known.key() == key) {
-        Some(at) => at,
-        None => {
-            if scalers.len() >= MAX_SCALERS {
-                scalers.remove(0);
-            }
-            let scaler = Scaler::new(key).ok_or_else(|| {
-                ItemError::new(
-                    ErrorKind::Unsupported,
-                    format!("pixel format {:?} cannot be converted", key.source.0),
-                )
-            })?;
-            scalers.push(scaler);
-            scalers.len() - 1
+    let known = scalers.iter().position(|scaler| *scaler.key() == key);
+    let at = if let Some(at) = known {
+        at
+    } else {
+        if scalers.len() >= MAX_SCALERS {
+            scalers.remove(0);
         }
+        let scaler = Scaler::new(key).ok_or_else(|| {
+            ItemError::new(
+                ErrorKind::Unsupported,
+                format!("pixel format {:?} cannot be converted", key.source.0),
+            )
+        })?;
+        scalers.push(scaler);
+        scalers.len() - 1
     };
     Ok(&mut scalers[at])
 }

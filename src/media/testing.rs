@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::OpenOptions;
 
-/// Two threads, five minutes.
-pub(super) fn options() -> OpenOptions {
+/// So many threads, five minutes.
+pub(super) fn options(decode_threads: usize) -> OpenOptions {
     OpenOptions {
-        decode_threads: std::env::var("FRAMEWRIGHT_THREADS").map_or(2, |n| n.parse().unwrap()),
-        deadline: Instant::now() + Duration::from_secs(300),
+        decode_threads,
+        deadline: Instant::now() + Duration::from_mins(5),
     }
 }
 
@@ -29,11 +29,11 @@ pub(super) fn shared_videos() -> Option<PathBuf> {
 }
 
 /// A clip made by the `ffmpeg` command from those arguments, or none with a line saying so.
-pub(super) fn make_clip(folder: &Path, name: &str, arguments: &[&str]) -> Option<PathBuf> {
+pub(super) fn make_clip(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
     let path = folder.join(name);
     let made = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y"])
-        .args(arguments)
+        .args(arguments.split_whitespace())
         .arg(&path)
         .status();
     match made {

@@ -70,7 +70,6 @@ pub(super) struct Prepared {
     pub(super) context: RowContext,
     pub(super) fingerprint: Fingerprint,
     pub(super) info: RunInfo,
-    pub(super) memo: Memo,
 }
 
 /// Reads and checks everything a run needs; writes nothing.
@@ -139,7 +138,6 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         context,
         fingerprint,
         info,
-        memo,
     })
 }
 
