@@ -17,8 +17,11 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let found =
-            check(&self.pipeline.pipeline, &self.pipeline.sets, self.manifest.as_deref());
+        let found = check(
+            &self.pipeline.pipeline,
+            &self.pipeline.sets,
+            self.manifest.as_deref(),
+        );
         for problem in &found.problems {
             warn(problem.to_string());
         }

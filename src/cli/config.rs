@@ -34,7 +34,11 @@ impl ConfigVerb {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         match self.verb {
             Verb::Schema => say_json(&json_schema())?,
-            Verb::Show { pipeline, origins, json } => {
+            Verb::Show {
+                pipeline,
+                origins,
+                json,
+            } => {
                 let loaded = load_pipeline(&pipeline.pipeline, &pipeline.sets)?;
                 if json {
                     say_json(&serde_json::json!({

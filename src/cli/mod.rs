@@ -32,8 +32,10 @@ pub enum Exit {
 /// Turns raw video into training pairs for image-editing and subject-driven generation models.
 #[derive(Parser, Debug)]
 #[command(name = "framewright", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 could not run, 2 usage, 3 done but some items \
-                        failed, 130 interrupted (the same command continues).")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 could not run, 2 usage, 3 done but some items \
+                        failed, 130 interrupted (the same command continues)."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -87,10 +87,15 @@ fn list(store: &ModelStore, json: bool) -> anyhow::Result<Exit> {
         say_json(&rows)?;
         return Ok(Exit::Done);
     }
-    say(format!("{:<22}{:<18}{:<14}{:>10}  weights", "name", "role", "licence", "MB"))?;
+    say(format!(
+        "{:<22}{:<18}{:<14}{:>10}  weights",
+        "name", "role", "licence", "MB"
+    ))?;
     for (name, role, license, bytes, state) in rows {
         let mb = bytes as f64 / 1e6;
-        say(format!("{name:<22}{role:<18}{license:<14}{mb:>10.1}  {state}"))?;
+        say(format!(
+            "{name:<22}{role:<18}{license:<14}{mb:>10.1}  {state}"
+        ))?;
     }
     say(format!("in {}", store.dir().display()))?;
     Ok(Exit::Done)
@@ -98,14 +103,21 @@ fn list(store: &ModelStore, json: bool) -> anyhow::Result<Exit> {
 
 fn verify(store: &ModelStore, names: Vec<String>) -> anyhow::Result<Exit> {
     let all = names.is_empty();
-    let names = if all { MODELS.iter().map(|def| def.name.to_owned()).collect() } else { names };
+    let names = if all {
+        MODELS.iter().map(|def| def.name.to_owned()).collect()
+    } else {
+        names
+    };
     let mut exit = Exit::Done;
     for name in names {
         match store.verify(&name)? {
             ModelStatus::Present => say(format!("{name}: as its card says"))?,
             ModelStatus::Missing(_) if all => say(format!("{name}: not here"))?,
             ModelStatus::Missing(path) => {
-                warn(format!("{}: missing; run `framewright models pull {name}`", path.display()));
+                warn(format!(
+                    "{}: missing; run `framewright models pull {name}`",
+                    path.display()
+                ));
                 exit = Exit::Failed;
             }
             ModelStatus::Corrupt(path) => {

@@ -46,7 +46,11 @@ pub(crate) fn print(request: &RunRequest, json: bool) -> anyhow::Result<Exit> {
         say_json(&plan)?;
         return Ok(Exit::Done);
     }
-    say(format!("pipeline {} into {}", plan.pipeline, plan.out.display()))?;
+    say(format!(
+        "pipeline {} into {}",
+        plan.pipeline,
+        plan.out.display()
+    ))?;
     let left = plan.videos - plan.videos_done;
     let (done, all) = plan.chunks_done;
     say(format!(
@@ -60,9 +64,15 @@ pub(crate) fn print(request: &RunRequest, json: bool) -> anyhow::Result<Exit> {
         say(format!("missing  {missing}; run `framewright models pull`"))?;
     }
     say("")?;
-    say(format!("{:<16}{:>8}  {:<14}ranges", "stage", "workers", "fingerprint"))?;
+    say(format!(
+        "{:<16}{:>8}  {:<14}ranges",
+        "stage", "workers", "fingerprint"
+    ))?;
     for stage in &plan.stages {
-        say(format!("{:<16}{:>8}  {}", stage.name, stage.workers, stage.fingerprint))?;
+        say(format!(
+            "{:<16}{:>8}  {}",
+            stage.name, stage.workers, stage.fingerprint
+        ))?;
         for filter in &stage.filters {
             let side = |side: Option<f32>| side.map_or("..".to_owned(), |value| value.to_string());
             say(format!(

@@ -33,7 +33,10 @@ impl Progress {
                 show_lines(&monitor, &flag);
             }
         };
-        let thread = std::thread::Builder::new().name("progress".into()).spawn(show).ok();
+        let thread = std::thread::Builder::new()
+            .name("progress".into())
+            .spawn(show)
+            .ok();
         Self { stop, thread }
     }
 

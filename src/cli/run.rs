@@ -76,8 +76,12 @@ impl Run {
             command.args(&arguments);
             command
         };
-        let supervisor =
-            Supervisor { out: self.out.clone(), command, max_restarts: MAX_RESTARTS, stop };
+        let supervisor = Supervisor {
+            out: self.out.clone(),
+            command,
+            max_restarts: MAX_RESTARTS,
+            stop,
+        };
         let code = supervisor.run()?;
         Ok(match code {
             0 => Exit::Done,

@@ -29,11 +29,17 @@ impl Scenes {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut sets = self.sets;
         sets.extend(self.detector.map(|name| format!("split.detector={name}")));
-        let pipeline = PipelineArgs { pipeline: "edit-pairs".into(), sets };
+        let pipeline = PipelineArgs {
+            pipeline: "edit-pairs".into(),
+            sets,
+        };
         let mut exit = Exit::Done;
         let mut lists = Vec::new();
-        find_scenes(&pipeline.pipeline, &pipeline.sets, &self.videos, &mut |path, found| {
-            match found {
+        find_scenes(
+            &pipeline.pipeline,
+            &pipeline.sets,
+            &self.videos,
+            &mut |path, found| match found {
                 Ok(list) if self.json => lists.push(to_json(path, &list)),
                 Ok(list) => {
                     if let Err(error) = print(path, &list) {
@@ -48,8 +54,8 @@ impl Scenes {
                         lists.push(json!({ "file": file, "error": error, "scenes": [] }));
                     }
                 }
-            }
-        })?;
+            },
+        )?;
         if self.json {
             say_json(&lists)?;
         }
@@ -70,7 +76,9 @@ fn print(path: &std::path::Path, list: &SceneList) -> anyhow::Result<()> {
         "scene", "start", "end", "start s", "end s", "score"
     ))?;
     for (n, scene) in list.scenes.iter().enumerate() {
-        let score = scene.start_score.map_or("-".to_owned(), |score| format!("{score:.3}"));
+        let score = scene
+            .start_score
+            .map_or("-".to_owned(), |score| format!("{score:.3}"));
         say(format!(
             "{n:>6}{:>10}{:>10}{:>12.3}{:>12.3}{score:>9}",
             scene.start_frame, scene.end_frame, scene.start_secs, scene.end_secs

@@ -31,7 +31,11 @@ impl Status {
             status.videos,
             status.shards,
             status.rows,
-            if status.is_running { ", running now" } else { "" }
+            if status.is_running {
+                ", running now"
+            } else {
+                ""
+            }
         ))?;
         say("")?;
         print_funnel(&status.funnel)?;

@@ -55,6 +55,7 @@ pub(super) fn scene(name: &str) -> Arc<Scene> {
         id: VideoId::from_hash(*blake3::hash(name.as_bytes()).as_bytes()),
         entry: Arc::new(ManifestEntry {
             uri: format!("videos/{name}.mp4"),
+            local_path: None,
             license: Some("CC BY 4.0".into()),
             source: None,
         }),

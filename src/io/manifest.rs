@@ -133,19 +133,31 @@ impl Gathered {
             Ok(path) => path,
             Err(what) => return self.problem(line, what),
         };
-        let place = local_path.as_ref().map_or(uri.clone(), |path| path.display().to_string());
+        let place = local_path
+            .as_ref()
+            .map_or(uri.clone(), |path| path.display().to_string());
         if let Some(first) = self.seen.get(&place) {
             let what = format!("{uri} was already named at {first}; remove one of them");
             return self.problem(line, what);
         }
         self.seen.insert(place, self.place(line));
-        let Fields { license, source, .. } = fields;
-        self.manifest.entries.push(ManifestEntry { uri, license, source, local_path });
+        let Fields {
+            license, source, ..
+        } = fields;
+        self.manifest.entries.push(ManifestEntry {
+            uri,
+            license,
+            source,
+            local_path,
+        });
     }
 
     fn add_path(&mut self, path: &Path) {
         // A file found in a folder is named from there, so that rows do not depend on the machine.
-        let name = path.strip_prefix(&self.file).ok().filter(|name| !name.as_os_str().is_empty());
+        let name = path
+            .strip_prefix(&self.file)
+            .ok()
+            .filter(|name| !name.as_os_str().is_empty());
         let Some(uri) = name.unwrap_or(path).to_str() else {
             let place = path.display().to_string();
             let what = "the file's name is not UTF-8; rename it";

@@ -69,8 +69,15 @@ impl std::fmt::Display for Damage {
         count(self.frames_out_of_order, "frames were out of order");
         count(self.times_made_up, "frames had no time");
         count(self.frames_repaired, "frames were repaired");
-        parts.extend(self.stopped.iter().map(|why| format!("the end was not reached: {why}")));
-        parts.extend(self.first_after.map(|pts| format!("first damage after pts {}", pts.0)));
+        parts.extend(
+            self.stopped
+                .iter()
+                .map(|why| format!("the end was not reached: {why}")),
+        );
+        parts.extend(
+            self.first_after
+                .map(|pts| format!("first damage after pts {}", pts.0)),
+        );
         f.write_str(&parts.join("; "))
     }
 }

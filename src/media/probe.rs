@@ -34,7 +34,12 @@ pub fn probe(
     let crop = if crop_black_bars {
         bars::find(stream, &first, info.stated_duration_secs).map_err(named)?
     } else {
-        Area { x: 0, y: 0, width: first.width(), height: first.height() }
+        Area {
+            x: 0,
+            y: 0,
+            width: first.width(),
+            height: first.height(),
+        }
     };
     set_display(&mut info, crop);
     check_size(info.width, info.height).map_err(named)?;

@@ -237,7 +237,10 @@ fn a_deadline_that_is_over_is_a_timeout() {
     let info = probe(&path, &options(2), true).unwrap();
     let mut over = options(2);
     over.deadline = std::time::Instant::now();
-    assert_eq!(probe(&path, &over, true).unwrap_err().kind, ErrorKind::Timeout);
+    assert_eq!(
+        probe(&path, &over, true).unwrap_err().kind,
+        ErrorKind::Timeout
+    );
     let mut reader = FrameReader::open(&path, &info, &options(2)).unwrap();
     reader.set_deadline(std::time::Instant::now());
     let at = FrameRef {

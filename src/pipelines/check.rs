@@ -25,14 +25,17 @@ pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckRe
         Ok(loaded) => {
             let config = Arc::new(loaded.config);
             let filters = filter_infos(&config);
-            let embeds =
-                filters.iter().any(|info| info.name == "similarity_window" && info.is_enabled);
+            let embeds = filters
+                .iter()
+                .any(|info| info.name == "similarity_window" && info.is_enabled);
             check_models(&Models::weights_needed(&config, embeds), &mut found);
             match Models::new(Arc::clone(&config), Arc::new(ModelStore::default())) {
                 Err(error) => found.problems.extend(error.0),
                 Ok(models) => {
                     let prompts = [models.writer().err(), models.judge().err()];
-                    found.problems.extend(prompts.into_iter().flatten().flat_map(|error| error.0));
+                    found
+                        .problems
+                        .extend(prompts.into_iter().flatten().flat_map(|error| error.0));
                 }
             }
         }
@@ -41,9 +44,14 @@ pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckRe
         match read_manifest(manifest) {
             Err(error) => found.problems.extend(error.0),
             Ok(read) => {
-                found.notes.push(format!("{manifest}: {} videos", read.entries.len()));
+                found
+                    .notes
+                    .push(format!("{manifest}: {} videos", read.entries.len()));
                 found.problems.extend(read.problems);
-                let local = read.entries.iter().filter_map(|entry| entry.local_path.as_ref());
+                let local = read
+                    .entries
+                    .iter()
+                    .filter_map(|entry| entry.local_path.as_ref());
                 for path in local.filter(|path| !path.is_file()) {
                     let what = format!("no such file: {}", path.display());
                     found.problems.push(Problem::new(manifest, what));
@@ -59,7 +67,9 @@ fn check_models(needed: &[(&'static str, String)], found: &mut CheckResult) {
         return;
     }
     match load_library(None) {
-        Err(error) => found.problems.push(Problem::new("ONNX Runtime", error.to_string())),
+        Err(error) => found
+            .problems
+            .push(Problem::new("ONNX Runtime", error.to_string())),
         Ok(library) => found.notes.push(format!(
             "ONNX Runtime {} at {}",
             library.version(),
@@ -69,8 +79,12 @@ fn check_models(needed: &[(&'static str, String)], found: &mut CheckResult) {
     let store = ModelStore::default();
     for (role, name) in needed {
         match store.status(name) {
-            Err(error) => found.problems.push(Problem::new(format!("models: {role}"), error.to_string())),
-            Ok(ModelStatus::Present) => found.notes.push(format!("{role} {name}: weights are there")),
+            Err(error) => found
+                .problems
+                .push(Problem::new(format!("models: {role}"), error.to_string())),
+            Ok(ModelStatus::Present) => found
+                .notes
+                .push(format!("{role} {name}: weights are there")),
             Ok(ModelStatus::Missing(path)) => found.problems.push(Problem::new(
                 format!("models: {role}"),
                 format!(

@@ -126,13 +126,21 @@ impl EditPairs {
                 } else {
                     config.endpoint.image_max_side_px
                 },
-                workers: config.workers.instruct.unwrap_or(if is_measured { half } else { 4 }),
+                workers: config
+                    .workers
+                    .instruct
+                    .unwrap_or(if is_measured { half } else { 4 }),
                 memo: (!is_measured).then(|| memo.clone()),
             },
             judge: Judge {
-                judge_identity: judge.as_ref().map_or_else(String::new, |(_, id)| id.clone()),
+                judge_identity: judge
+                    .as_ref()
+                    .map_or_else(String::new, |(_, id)| id.clone()),
                 min_points: (judge.is_some() && rejects).then_some(config.judge.min),
-                workers: config.workers.judge.unwrap_or(if judge.is_some() { 4 } else { 1 }),
+                workers: config
+                    .workers
+                    .judge
+                    .unwrap_or(if judge.is_some() { 4 } else { 1 }),
                 judge: judge.map(|(make, _)| make),
                 max_side_px: config.endpoint.image_max_side_px,
                 memo: Some(memo.clone()),
@@ -166,7 +174,10 @@ impl EditPairs {
 
     /// Fingerprints of every stage, in order; the run's identity.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
-        self.outline().into_iter().map(|(_, _, fingerprint)| fingerprint).collect()
+        self.outline()
+            .into_iter()
+            .map(|(_, _, fingerprint)| fingerprint)
+            .collect()
     }
 
     /// The stages in order, fed with roots.
@@ -196,6 +207,9 @@ fn bound<T>(config: &Config, defs: &'static [FilterDef<T>]) -> Vec<Bound<T>> {
             let choice = config.filters.get(def.name);
             choice.and_then(|choice| choice.enabled).unwrap_or(true)
         })
-        .map(|def| Bound { def, range: range(def.default, config.filters.get(def.name)) })
+        .map(|def| Bound {
+            def,
+            range: range(def.default, config.filters.get(def.name)),
+        })
         .collect()
 }

@@ -34,9 +34,14 @@ impl Models {
     pub fn new(config: Arc<Config>, store: Arc<ModelStore>) -> Result<Self, ConfigError> {
         let needs_endpoint = config.instruct.writer == Writer::Endpoint
             || config.judge.backend == JudgeBackend::Endpoint;
-        let endpoint =
-            needs_endpoint.then(|| Endpoint::new(endpoint_options(&config))).transpose()?;
-        Ok(Self { config, store, endpoint })
+        let endpoint = needs_endpoint
+            .then(|| Endpoint::new(endpoint_options(&config)))
+            .transpose()?;
+        Ok(Self {
+            config,
+            store,
+            endpoint,
+        })
     }
 
     /// Names of the models with weights that the config needs, by role.
@@ -58,20 +63,32 @@ impl Models {
     pub fn refs(&self, embeds: bool) -> Result<Vec<ModelRef>, FatalError> {
         let mut refs = Vec::new();
         for (role, name) in Self::weights_needed(&self.config, embeds) {
-            refs.push(ModelRef { role: role.to_owned(), model: self.store.digest(&name)? });
+            refs.push(ModelRef {
+                role: role.to_owned(),
+                model: self.store.digest(&name)?,
+            });
         }
         if self.config.split.detector != Detector::TransnetV2 {
             let model = self.config.split.detector.name().to_owned();
-            refs.push(ModelRef { role: "scene_detector".into(), model });
+            refs.push(ModelRef {
+                role: "scene_detector".into(),
+                model,
+            });
         }
         let endpoint = || format!("endpoint:{}", self.config.endpoint.model);
         let writer = match self.config.instruct.writer {
             Writer::Template => "template".to_owned(),
             Writer::Endpoint => endpoint(),
         };
-        refs.push(ModelRef { role: "instruction_writer".into(), model: writer });
+        refs.push(ModelRef {
+            role: "instruction_writer".into(),
+            model: writer,
+        });
         if self.config.judge.backend == JudgeBackend::Endpoint {
-            refs.push(ModelRef { role: "judge".into(), model: endpoint() });
+            refs.push(ModelRef {
+                role: "judge".into(),
+                model: endpoint(),
+            });
         }
         Ok(refs)
     }
@@ -104,8 +121,10 @@ impl Models {
     /// # Errors
     /// When the prompt is unknown.
     pub fn judge(&self) -> Result<Option<(JudgeFactory, String)>, ConfigError> {
-        let Some(endpoint) =
-            self.endpoint.clone().filter(|_| self.config.judge.backend == JudgeBackend::Endpoint)
+        let Some(endpoint) = self
+            .endpoint
+            .clone()
+            .filter(|_| self.config.judge.backend == JudgeBackend::Endpoint)
         else {
             return Ok(None);
         };
@@ -166,8 +185,10 @@ pub fn detector_factory(
                 ..AdaptiveOptions::default()
             };
             let a = &split.adaptive;
-            let identity =
-                identity(format!("{}:{}:{}", a.threshold, a.window_frames, a.min_content));
+            let identity = identity(format!(
+                "{}:{}:{}",
+                a.threshold, a.window_frames, a.min_content
+            ));
             let make = move || Ok(Box::new(AdaptiveDetector::new(options.clone())) as Box<_>);
             (Arc::new(make), identity)
         }
@@ -211,7 +232,9 @@ fn endpoint_identity(config: &Config, prompt: PromptText) -> String {
         .int(i64::from(endpoint.image_max_side_px))
         .int(config.seed as i64)
         .str(&prompt.label());
-    crate::core::Key::from_hash(hash.finish()).as_str().to_owned()
+    crate::core::Key::from_hash(hash.finish())
+        .as_str()
+        .to_owned()
 }
 
 fn endpoint_options(config: &Config) -> EndpointOptions {

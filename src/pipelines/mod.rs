@@ -15,9 +15,9 @@ pub use check::{CheckResult, check};
 pub use factories::{Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use run_dir::{RunDir, RunInfo};
+pub use runner::{RunRequest, RunResult, run};
 pub use scenes::{SceneList, SceneSpan, find_scenes};
 pub use status::{Status, status};
-pub use runner::{RunRequest, RunResult, run};
 
 use crate::config::{Config, FilterChoice, Loaded, load};
 use crate::core::{ConfigError, Range};
@@ -62,7 +62,9 @@ pub struct FilterInfo {
 /// Names that `[filters]` may hold.
 pub fn filter_names() -> Vec<&'static str> {
     let scene = SCENE_FILTERS.iter().map(|def| def.name);
-    scene.chain(PAIR_FILTERS.iter().map(|def| def.name)).collect()
+    scene
+        .chain(PAIR_FILTERS.iter().map(|def| def.name))
+        .collect()
 }
 
 /// Every filter with the range that a config gives it, in table order.
@@ -86,7 +88,10 @@ fn info<T>(config: &Config, def: &FilterDef<T>) -> FilterInfo {
 /// A filter's default range with the sides that the config sets.
 fn range(default: Range, choice: Option<&FilterChoice>) -> Range {
     let (min, max) = choice.map_or((None, None), |choice| (choice.min, choice.max));
-    Range { min: min.or(default.min), max: max.or(default.max) }
+    Range {
+        min: min.or(default.min),
+        max: max.or(default.max),
+    }
 }
 
 /// Reads a pipeline by file name or by the name of a built-in recipe.
@@ -94,20 +99,30 @@ fn range(default: Range, choice: Option<&FilterChoice>) -> Range {
 /// # Errors
 /// Every problem at once.
 pub fn load_pipeline(pipeline: &str, sets: &[String]) -> Result<Loaded, ConfigError> {
-    let built_in = PIPELINES.iter().find(|def| def.alias == pipeline || def.name == pipeline);
+    let built_in = PIPELINES
+        .iter()
+        .find(|def| def.alias == pipeline || def.name == pipeline);
     let text = match built_in {
         Some(def) => def.recipe.to_owned(),
         None => std::fs::read_to_string(pipeline).map_err(|error| {
             let known: Vec<&str> = PIPELINES.iter().map(|def| def.alias).collect();
-            let what = format!("{error}; a pipeline is a file or one of: {}", known.join(", "));
+            let what = format!(
+                "{error}; a pipeline is a file or one of: {}",
+                known.join(", ")
+            );
             ConfigError::one(pipeline, what)
         })?,
     };
     let loaded = load(&text, pipeline, sets, &filter_names())?;
-    if PIPELINES.iter().all(|def| def.name != loaded.config.pipeline) {
+    if PIPELINES
+        .iter()
+        .all(|def| def.name != loaded.config.pipeline)
+    {
         let known: Vec<&str> = PIPELINES.iter().map(|def| def.name).collect();
-        let what =
-            format!("unknown pipeline `{}`, expected one of {known:?}", loaded.config.pipeline);
+        let what = format!(
+            "unknown pipeline `{}`, expected one of {known:?}",
+            loaded.config.pipeline
+        );
         return Err(ConfigError::one(format!("{pipeline}: pipeline"), what));
     }
     Ok(loaded)
@@ -126,7 +141,12 @@ mod tests {
             for info in filter_infos(&Config::default()) {
                 let choice = config.filters.remove(info.name);
                 let choice = choice.unwrap_or_else(|| panic!("filters.{} is missing", info.name));
-                assert_eq!((choice.min, choice.max), (info.range.min, info.range.max), "{}", info.name);
+                assert_eq!(
+                    (choice.min, choice.max),
+                    (info.range.min, info.range.max),
+                    "{}",
+                    info.name
+                );
             }
             assert_eq!(config, Config::default());
         }
@@ -139,7 +159,10 @@ mod tests {
             let path = line.split('`').nth(1).unwrap();
             let key = path.rsplit('.').next().unwrap();
             if key != "<name>" {
-                assert!(PIPELINES[0].recipe.contains(key), "{path} is not in the recipe");
+                assert!(
+                    PIPELINES[0].recipe.contains(key),
+                    "{path} is not in the recipe"
+                );
             }
         }
     }

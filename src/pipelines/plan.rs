@@ -48,9 +48,19 @@ pub struct Plan {
 pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
     let prepared = prepare(request)?;
     let chunks = prepared.chunks()?;
-    let Prepared { config, entries, dir, stages, filters, info, .. } = prepared;
+    let Prepared {
+        config,
+        entries,
+        dir,
+        stages,
+        filters,
+        info,
+        ..
+    } = prepared;
     let store = ModelStore::default();
-    let embeds = filters.iter().any(|f| f.name == "similarity_window" && f.is_enabled);
+    let embeds = filters
+        .iter()
+        .any(|f| f.name == "similarity_window" && f.is_enabled);
     let mut missing_models = Vec::new();
     for (_, name) in Models::weights_needed(&config, embeds) {
         match store.status(&name)? {
@@ -66,8 +76,22 @@ pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
             .filter_map(|name| filters.iter().find(|info| info.name == name).cloned())
             .collect::<Vec<_>>()
     };
-    let scene = names(stages.screen_scenes.filters.iter().map(|bound| bound.def.name).collect());
-    let pair = names(stages.screen_pairs.filters.iter().map(|bound| bound.def.name).collect());
+    let scene = names(
+        stages
+            .screen_scenes
+            .filters
+            .iter()
+            .map(|bound| bound.def.name)
+            .collect(),
+    );
+    let pair = names(
+        stages
+            .screen_pairs
+            .filters
+            .iter()
+            .map(|bound| bound.def.name)
+            .collect(),
+    );
     let stages = stages
         .outline()
         .into_iter()

@@ -70,7 +70,13 @@ impl RunDir {
     /// # Errors
     /// When the disk refuses.
     pub fn prepare(&self) -> Result<(), FatalError> {
-        for dir in [self.shards(), self.rejects(), self.ledger(), self.spool(), self.tmp()] {
+        for dir in [
+            self.shards(),
+            self.rejects(),
+            self.ledger(),
+            self.spool(),
+            self.tmp(),
+        ] {
             store::create_dir(&dir)?;
         }
         Ok(())

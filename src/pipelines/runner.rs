@@ -17,7 +17,7 @@ use crate::engine::{
     in_flight_path, quarantined, suspects,
 };
 use crate::io::{
-    CardInput, ReportFilter, ReportInput, RowColumns, RowContext, PromptRef, ScoreColumn,
+    CardInput, PromptRef, ReportFilter, ReportInput, RowColumns, RowContext, ScoreColumn,
     build_report, read_manifest, write_dataset_card,
 };
 use crate::models::{JUDGE_AXES, ModelStore};
@@ -91,12 +91,16 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
     let jobs = request.jobs.unwrap_or(cores).max(1);
     let stages = EditPairs::new(&config, &models, &memo, &dir.tmp(), jobs)?;
     let filters = filter_infos(&config);
-    let embeds = filters.iter().any(|info| info.name == "similarity_window" && info.is_enabled);
+    let embeds = filters
+        .iter()
+        .any(|info| info.name == "similarity_window" && info.is_enabled);
     let model_refs = models.refs(embeds)?;
     let prompts = prompts(&config, &stages);
     let config_hash = config_hash(&config);
-    let scores: Vec<ScoreColumn> =
-        filters.iter().map(|info| ScoreColumn::new(info.name, info.unit, info.about)).collect();
+    let scores: Vec<ScoreColumn> = filters
+        .iter()
+        .map(|info| ScoreColumn::new(info.name, info.unit, info.about))
+        .collect();
     let context = RowContext {
         pipeline: config.pipeline.clone(),
         pipeline_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,7 +108,10 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         models: model_refs.clone(),
         prompts: prompts
             .iter()
-            .map(|(stage, prompt)| PromptRef { stage: stage.clone(), prompt: prompt.clone() })
+            .map(|(stage, prompt)| PromptRef {
+                stage: stage.clone(),
+                prompt: prompt.clone(),
+            })
             .collect(),
     };
     let fingerprint = Fingerprint::from_hash(
@@ -175,8 +182,17 @@ pub fn run(
     let mut chunks = prepared.chunks()?;
     chunks.remove_strays()?;
 
-    let Prepared { config, entries, dir, stages, filters, columns, context, fingerprint, .. } =
-        prepared;
+    let Prepared {
+        config,
+        entries,
+        dir,
+        stages,
+        filters,
+        columns,
+        context,
+        fingerprint,
+        ..
+    } = prepared;
     let monitor = Monitor::with_in_flight(
         entries.len() as u64,
         chunks.num_committed(),
@@ -187,8 +203,9 @@ pub fn run(
 
     let mut ledger = Ledger::open(&dir.ledger(), "main")?;
     chunks.assemble_ready(&mut ledger)?;
-    let open_rows: BTreeSet<u32> =
-        (0..entries.len() as u32).filter(|row| !chunks.is_committed(*row)).collect();
+    let open_rows: BTreeSet<u32> = (0..entries.len() as u32)
+        .filter(|row| !chunks.is_committed(*row))
+        .collect();
     let roots = entries.into_iter().zip(0_u32..).filter_map(|(entry, row)| {
         open_rows.contains(&row).then(|| Root {
             row,
@@ -205,7 +222,11 @@ pub fn run(
         alone: suspects(dir.root())?,
         ..RunOptions::default()
     };
-    let runner = if request.is_sequential { Runner::Sequential } else { Runner::Threaded };
+    let runner = if request.is_sequential {
+        Runner::Sequential
+    } else {
+        Runner::Threaded
+    };
     let mut sink = RunSink {
         columns: &columns,
         context: &context,
@@ -214,13 +235,20 @@ pub fn run(
         chunks: &mut chunks,
         open: BTreeMap::new(),
     };
-    let summary = stages.chain(roots).run(runner, &options, &monitor, &mut sink)?;
+    let summary = stages
+        .chain(roots)
+        .run(runner, &options, &monitor, &mut sink)?;
 
     let funnel = chunks.funnel();
     funnel.check().map_err(FatalError::Refused)?;
     report(&dir, &config, &context, &filters, &funnel, &chunks)?;
     drop(lock);
-    Ok(RunResult { funnel, ended: summary.ended, shards: chunks.shard_paths(), dir })
+    Ok(RunResult {
+        funnel,
+        ended: summary.ended,
+        shards: chunks.shard_paths(),
+        dir,
+    })
 }
 
 fn report(
@@ -234,11 +262,25 @@ fn report(
     let shards = chunks.shard_paths();
     let (done, all) = chunks.num_done();
     let mut facts = vec![
-        ("Pipeline".to_owned(), format!("{} {}", config.pipeline, context.pipeline_version)),
-        ("Shards".to_owned(), format!("{} from {done} of {all} chunks", shards.len())),
-        ("Scene detector".to_owned(), config.split.detector.name().to_owned()),
+        (
+            "Pipeline".to_owned(),
+            format!("{} {}", config.pipeline, context.pipeline_version),
+        ),
+        (
+            "Shards".to_owned(),
+            format!("{} from {done} of {all} chunks", shards.len()),
+        ),
+        (
+            "Scene detector".to_owned(),
+            config.split.detector.name().to_owned(),
+        ),
     ];
-    facts.extend(context.models.iter().map(|model| (model.role.clone(), model.model.clone())));
+    facts.extend(
+        context
+            .models
+            .iter()
+            .map(|model| (model.role.clone(), model.model.clone())),
+    );
     let filters: Vec<ReportFilter> = filters
         .iter()
         .filter(|info| info.is_enabled)

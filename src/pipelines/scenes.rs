@@ -67,7 +67,11 @@ pub fn find_scenes(
         detector_factory(&config, &Arc::new(ModelStore::default()))?;
     let ingest = Ingest {
         download_dir: std::env::temp_dir(),
-        fetch: FetchOptions { max_bytes: 0, timeout_secs: 1, allow_private_addresses: false },
+        fetch: FetchOptions {
+            max_bytes: 0,
+            timeout_secs: 1,
+            allow_private_addresses: false,
+        },
         crop_black_bars: config.ingest.crop_black_bars,
         workers: 1,
     };
@@ -88,7 +92,10 @@ pub fn find_scenes(
     let (mut ingest, mut split) = (ingest.open()?, split.open()?);
     let item_time = Duration::from_secs_f64(config.limits.item_secs);
     for path in files {
-        let context = ItemContext { path: ItemPath::root(0), deadline: Instant::now() + item_time };
+        let context = ItemContext {
+            path: ItemPath::root(0),
+            deadline: Instant::now() + item_time,
+        };
         let entry = ManifestEntry {
             uri: path.to_string_lossy().into_owned(),
             license: None,
@@ -96,14 +103,22 @@ pub fn find_scenes(
             local_path: Some(path.clone()),
         };
         let result = collect(&context, |out| ingest.process(entry, out)).and_then(|videos| {
-            let Some(video) = videos.into_iter().next() else { return Ok(None) };
+            let Some(video) = videos.into_iter().next() else {
+                return Ok(None);
+            };
             let mut summary = None;
             let scenes = collect(&context, |out| {
                 summary = Some(split.split(&video, out)?);
                 Ok(())
             })?;
             let summary = summary.unwrap_or_default();
-            Ok(Some(list(&video, &scenes, summary.frames, summary.damage, &config)))
+            Ok(Some(list(
+                &video,
+                &scenes,
+                summary.frames,
+                summary.damage,
+                &config,
+            )))
         });
         match result {
             Ok(Some(scenes)) => found(path, Ok(scenes)),

@@ -54,7 +54,10 @@ impl Chunks {
         let fingerprints = keys
             .chunks(chunk_rows as usize)
             .map(|keys| {
-                let hash = Hasher::new("chunk").str(fingerprint.as_str()).str(&before).json(&keys);
+                let hash = Hasher::new("chunk")
+                    .str(fingerprint.as_str())
+                    .str(&before)
+                    .json(&keys);
                 let made = Fingerprint::from_hash(hash.finish());
                 before = made.as_str().to_owned();
                 made
@@ -89,12 +92,15 @@ impl Chunks {
         })?;
         // Chunks are finished in order; one after a gap was made by another manifest.
         for chunk in 0..self.fingerprints.len() as u32 {
-            let Some(line) = found.remove(&chunk) else { break };
+            let Some(line) = found.remove(&chunk) else {
+                break;
+            };
             let shard = line.shard.as_ref().map(|name| self.dir.root().join(name));
             if shard.is_some_and(|path| !path.is_file()) {
                 break;
             }
-            self.duplicates.restore(line.hashes.iter().filter_map(|text| KeptHash::parse(text)));
+            self.duplicates
+                .restore(line.hashes.iter().filter_map(|text| KeptHash::parse(text)));
             self.done.insert(chunk, line);
             self.next = chunk + 1;
         }
@@ -116,17 +122,29 @@ impl Chunks {
         let spool = self.spool_dir();
         let mut committed = BTreeMap::new();
         Ledger::read(&self.dir.ledger(), |line| {
-            let LedgerLine::Root(mut line) = line else { return };
-            let Some(row) = rows.get(line.root.as_str()) else { return };
+            let LedgerLine::Root(mut line) = line else {
+                return;
+            };
+            let Some(row) = rows.get(line.root.as_str()) else {
+                return;
+            };
             let files = line.extra.remove("files").unwrap_or_default();
-            let Ok(files) = serde_json::from_value::<SpoolFiles>(files) else { return };
+            let Ok(files) = serde_json::from_value::<SpoolFiles>(files) else {
+                return;
+            };
             let is_there = [&files.samples, &files.rejects]
                 .into_iter()
                 .flatten()
                 .all(|name| spool.join(name).is_file());
             // A row that moved in the manifest would be ordered by its old number.
             if &line.fp == fingerprint && line.row == *row && is_there {
-                committed.insert(*row, Committed { files, counts: line.funnel });
+                committed.insert(
+                    *row,
+                    Committed {
+                        files,
+                        counts: line.funnel,
+                    },
+                );
             }
         })?;
         self.committed = committed;
@@ -202,7 +220,11 @@ impl Chunks {
                 if let Some(done) = self.committed.remove(&row) {
                     funnel.merge(&done.counts);
                     let uri = self.uris[row as usize].clone();
-                    rows.push(SpooledRow { row, uri, files: done.files });
+                    rows.push(SpooledRow {
+                        row,
+                        uri,
+                        files: done.files,
+                    });
                 }
             }
             self.assemble(chunk, &rows, funnel, ledger)?;

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::shards::Chunks;
-use crate::core::{
-    Fingerprint, FatalError, ItemError, ItemPath, RootCounts, Sample, VideoId,
-};
+use crate::core::{FatalError, Fingerprint, ItemError, ItemPath, RootCounts, Sample, VideoId};
 use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
 
@@ -33,7 +31,11 @@ impl RunSink<'_> {
             std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
                 let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &root.key)?;
-                Ok(free.insert(OpenRoot { spool, video_id: None, refused: 0 }))
+                Ok(free.insert(OpenRoot {
+                    spool,
+                    video_id: None,
+                    refused: 0,
+                }))
             }
         }
     }
@@ -48,7 +50,8 @@ impl Sink<Sample> for RunSink<'_> {
     ) -> Result<(), FatalError> {
         let (columns, context) = (self.columns, self.context);
         let open = self.open(root)?;
-        open.video_id.get_or_insert_with(|| sample.scene.video.id.clone());
+        open.video_id
+            .get_or_insert_with(|| sample.scene.video.id.clone());
         match open.spool.sample(path, &sample, columns, context) {
             Ok(()) => Ok(()),
             Err(SpoolError::Fatal(error)) => Err(error),
@@ -68,7 +71,9 @@ impl Sink<Sample> for RunSink<'_> {
         rejection: &Rejection,
     ) -> Result<(), FatalError> {
         let (reason, score, detail) = (&rejection.reason, rejection.score, &rejection.detail);
-        self.open(root)?.spool.reject(path, stage, reason, score, detail)
+        self.open(root)?
+            .spool
+            .reject(path, stage, reason, score, detail)
     }
 
     fn failed(
@@ -84,7 +89,9 @@ impl Sink<Sample> for RunSink<'_> {
 
     fn root_done(&mut self, root: &RootRef, mut counts: RootCounts) -> Result<(), FatalError> {
         self.open(root)?;
-        let Some(open) = self.open.remove(&root.row) else { return Ok(()) };
+        let Some(open) = self.open.remove(&root.row) else {
+            return Ok(());
+        };
         let files = open.spool.finish()?;
         let made = counts.emitted();
         let write = counts.stage_mut("write");
@@ -95,7 +102,10 @@ impl Sink<Sample> for RunSink<'_> {
             write.failed.insert("bug".into(), open.refused);
         }
         let mut extra = serde_json::Map::new();
-        extra.insert("files".into(), serde_json::to_value(&files).unwrap_or_default());
+        extra.insert(
+            "files".into(),
+            serde_json::to_value(&files).unwrap_or_default(),
+        );
         let line = RootLine {
             v: LEDGER_VERSION,
             root: root.key.clone(),

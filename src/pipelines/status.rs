@@ -38,7 +38,10 @@ pub struct Status {
 pub fn status(out: &Path) -> Result<Status, FatalError> {
     let dir = RunDir::new(out);
     let Some(info) = dir.info()? else {
-        return Err(FatalError::Refused(format!("{}: holds no run", out.display())));
+        return Err(FatalError::Refused(format!(
+            "{}: holds no run",
+            out.display()
+        )));
     };
     // The newest line of a row or chunk counts: older ones are of other settings.
     let mut chunks = BTreeMap::new();

@@ -32,7 +32,10 @@ impl Stage for Encode {
         self.workers
     }
     fn fingerprint(&self) -> Fingerprint {
-        let hash = Hasher::new("encode").int(1).json(&self.jpeg_quality).int(self.max_px as i64);
+        let hash = Hasher::new("encode")
+            .int(1)
+            .json(&self.jpeg_quality)
+            .int(self.max_px as i64);
         Fingerprint::from_hash(hash.finish())
     }
     fn open(&self) -> Result<Self, FatalError> {
@@ -62,10 +65,17 @@ impl Worker for Encode {
     type Out = Sample;
 
     fn process(&mut self, draft: Draft, out: &mut Outbox<'_, Sample>) -> Result<(), ItemError> {
-        let Draft { pair, instruction, judgement } = draft;
+        let Draft {
+            pair,
+            instruction,
+            judgement,
+        } = draft;
         let inputs = vec![self.image(&pair.from)?];
         let output = self.image(&pair.to)?;
-        let hashes = [perceptual_hash(&pair.from.image)?, perceptual_hash(&pair.to.image)?];
+        let hashes = [
+            perceptual_hash(&pair.from.image)?,
+            perceptual_hash(&pair.to.image)?,
+        ];
         let id = Sample::id_of("edit", &inputs, &output, &instruction.text);
         out.emit(Sample {
             id,

@@ -35,7 +35,10 @@ impl Stage for FetchFrames {
         Fingerprint::from_hash(Hasher::new("fetch_frames").int(1).finish())
     }
     fn open(&self) -> Result<FetchWorker, FatalError> {
-        Ok(FetchWorker { stage: self.clone(), reader: None })
+        Ok(FetchWorker {
+            stage: self.clone(),
+            reader: None,
+        })
     }
 }
 
@@ -69,15 +72,33 @@ impl Worker for FetchWorker {
             _ => FrameReader::open(video.file.path(), &video.info, &options)?,
         };
         let mut fetch = |sampled: &SampledFrame| -> Result<Frame, ItemError> {
-            let at = FrameRef { pts: sampled.pts, index: sampled.index };
-            Ok(Frame { at, image: reader.frame(at)? })
+            let at = FrameRef {
+                pts: sampled.pts,
+                index: sampled.index,
+            };
+            Ok(Frame {
+                at,
+                image: reader.frame(at)?,
+            })
         };
         let from = fetch(pair.from_frame())?;
         let to = fetch(pair.to_frame())?;
         self.reader = Some((video.id.clone(), reader));
-        let samples = Arc::new(SceneSamples { frames: Vec::new(), permit: None });
-        let scene = Arc::new(Scene { samples, ..Scene::clone(&pair.scene) });
-        out.emit(FramePair { scene, from, to, scores: pair.scores, permit });
+        let samples = Arc::new(SceneSamples {
+            frames: Vec::new(),
+            permit: None,
+        });
+        let scene = Arc::new(Scene {
+            samples,
+            ..Scene::clone(&pair.scene)
+        });
+        out.emit(FramePair {
+            scene,
+            from,
+            to,
+            scores: pair.scores,
+            permit,
+        });
         Ok(())
     }
 }

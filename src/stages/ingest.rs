@@ -34,7 +34,9 @@ impl Stage for Ingest {
         self.workers
     }
     fn fingerprint(&self) -> Fingerprint {
-        let hash = Hasher::new("ingest").int(1).int(i64::from(self.crop_black_bars));
+        let hash = Hasher::new("ingest")
+            .int(1)
+            .int(i64::from(self.crop_black_bars));
         Fingerprint::from_hash(hash.finish())
     }
     fn open(&self) -> Result<Self, FatalError> {
@@ -61,7 +63,12 @@ impl Worker for Ingest {
             deadline: out.context().deadline,
         };
         let info = probe(file.path(), &options, self.crop_black_bars)?;
-        out.emit(Arc::new(Video { id, entry: Arc::new(entry), info, file }));
+        out.emit(Arc::new(Video {
+            id,
+            entry: Arc::new(entry),
+            info,
+            file,
+        }));
         Ok(())
     }
 }

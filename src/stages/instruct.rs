@@ -31,7 +31,10 @@ pub struct Instruct {
 
 impl Instruct {
     fn hasher(&self) -> Hasher {
-        Hasher::new("instruct").int(1).str(&self.writer_identity).int(i64::from(self.max_side_px))
+        Hasher::new("instruct")
+            .int(1)
+            .str(&self.writer_identity)
+            .int(i64::from(self.max_side_px))
     }
 }
 
@@ -50,7 +53,10 @@ impl Stage for Instruct {
         Fingerprint::from_hash(self.hasher().finish())
     }
     fn open(&self) -> Result<InstructWorker, FatalError> {
-        Ok(InstructWorker { stage: self.clone(), writer: (self.writer)()? })
+        Ok(InstructWorker {
+            stage: self.clone(),
+            writer: (self.writer)()?,
+        })
     }
 }
 
@@ -71,11 +77,19 @@ impl InstructWorker {
                 .int(pair.to.at.pts.0)
                 .finish(),
         );
-        if let Some(known) = self.stage.memo.as_ref().and_then(|memo| memo.get("instruct", &key)) {
+        if let Some(known) = self
+            .stage
+            .memo
+            .as_ref()
+            .and_then(|memo| memo.get("instruct", &key))
+        {
             return Ok(known);
         }
         let rule = SizeRule::MaxSide(self.stage.max_side_px);
-        let (from, to) = (resize(&pair.from.image, rule)?, resize(&pair.to.image, rule)?);
+        let (from, to) = (
+            resize(&pair.from.image, rule)?,
+            resize(&pair.to.image, rule)?,
+        );
         let scale_x = pair.from.image.width() as f32 / from.width() as f32;
         let scale_y = pair.from.image.height() as f32 / from.height() as f32;
         let mut written = self.writer.write(&from, &to)?;
@@ -83,7 +97,8 @@ impl InstructWorker {
             to_full_size(instruction, scale_x, scale_y);
         }
         if let Some(memo) = &self.stage.memo {
-            memo.put("instruct", &key, &written).unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
+            memo.put("instruct", &key, &written)
+                .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
         }
         Ok(written)
     }
@@ -103,16 +118,28 @@ impl Worker for InstructWorker {
 
     fn process(&mut self, pair: FramePair, out: &mut Outbox<'_, Draft>) -> Result<(), ItemError> {
         let mut reject = |reason: &str, words: String| {
-            let mut detail =
-                pair_detail(&pair.scene, pair.from.at.pts.0, pair.to.at.pts.0, &pair.scores);
+            let mut detail = pair_detail(
+                &pair.scene,
+                pair.from.at.pts.0,
+                pair.to.at.pts.0,
+                &pair.scores,
+            );
             detail["words"] = words.into();
-            out.reject(Rejection { reason: reason.to_owned(), score: None, detail });
+            out.reject(Rejection {
+                reason: reason.to_owned(),
+                score: None,
+                detail,
+            });
         };
         match self.written(&pair)? {
             Written::NoClearEdit(words) => reject("no_clear_edit", words),
             Written::Refused(words) => reject("refused", words),
             Written::Instruction(instruction) => {
-                out.emit(Draft { pair, instruction, judgement: None });
+                out.emit(Draft {
+                    pair,
+                    instruction,
+                    judgement: None,
+                });
             }
         }
         Ok(())

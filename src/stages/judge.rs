@@ -31,7 +31,10 @@ pub struct Judge {
 
 impl Judge {
     fn hasher(&self) -> Hasher {
-        Hasher::new("judge").int(1).str(&self.judge_identity).int(i64::from(self.max_side_px))
+        Hasher::new("judge")
+            .int(1)
+            .str(&self.judge_identity)
+            .int(i64::from(self.max_side_px))
     }
 }
 
@@ -51,7 +54,10 @@ impl Stage for Judge {
     }
     fn open(&self) -> Result<JudgeWorker, FatalError> {
         let judge = self.judge.as_ref().map(|make| make()).transpose()?;
-        Ok(JudgeWorker { stage: self.clone(), judge })
+        Ok(JudgeWorker {
+            stage: self.clone(),
+            judge,
+        })
     }
 }
 
@@ -63,7 +69,9 @@ pub struct JudgeWorker {
 
 impl JudgeWorker {
     fn judged(&mut self, draft: &Draft) -> Result<Option<Judged>, ItemError> {
-        let Some(judge) = &mut self.judge else { return Ok(None) };
+        let Some(judge) = &mut self.judge else {
+            return Ok(None);
+        };
         let pair = &draft.pair;
         let key = Key::from_hash(
             self.stage
@@ -75,14 +83,23 @@ impl JudgeWorker {
                 .str(&draft.instruction.text)
                 .finish(),
         );
-        if let Some(known) = self.stage.memo.as_ref().and_then(|memo| memo.get("judge", &key)) {
+        if let Some(known) = self
+            .stage
+            .memo
+            .as_ref()
+            .and_then(|memo| memo.get("judge", &key))
+        {
             return Ok(Some(known));
         }
         let rule = SizeRule::MaxSide(self.stage.max_side_px);
-        let (from, to) = (resize(&pair.from.image, rule)?, resize(&pair.to.image, rule)?);
+        let (from, to) = (
+            resize(&pair.from.image, rule)?,
+            resize(&pair.to.image, rule)?,
+        );
         let judged = judge.judge(&from, &to, &draft.instruction.text)?;
         if let Some(memo) = &self.stage.memo {
-            memo.put("judge", &key, &judged).unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
+            memo.put("judge", &key, &judged)
+                .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
         }
         Ok(Some(judged))
     }
@@ -95,14 +112,24 @@ impl Worker for JudgeWorker {
     fn process(&mut self, mut draft: Draft, out: &mut Outbox<'_, Draft>) -> Result<(), ItemError> {
         let judged = self.judged(&draft)?;
         let pair = &draft.pair;
-        let detail =
-            || pair_detail(&pair.scene, pair.from.at.pts.0, pair.to.at.pts.0, &pair.scores);
+        let detail = || {
+            pair_detail(
+                &pair.scene,
+                pair.from.at.pts.0,
+                pair.to.at.pts.0,
+                &pair.scores,
+            )
+        };
         match judged {
             None => out.emit(draft),
             Some(Judged::Refused(words)) => {
                 let mut detail = detail();
                 detail["words"] = words.into();
-                out.reject(Rejection { reason: "refused".into(), score: None, detail });
+                out.reject(Rejection {
+                    reason: "refused".into(),
+                    score: None,
+                    detail,
+                });
             }
             Some(Judged::Points(judgement)) => {
                 let lowest = judgement
@@ -115,7 +142,11 @@ impl Worker for JudgeWorker {
                 {
                     let mut detail = detail();
                     detail["judgement"] = serde_json::json!(judgement);
-                    out.reject(Rejection { reason: axis, score: Some(points), detail });
+                    out.reject(Rejection {
+                        reason: axis,
+                        score: Some(points),
+                        detail,
+                    });
                     return Ok(());
                 }
                 draft.judgement = Some(judgement);

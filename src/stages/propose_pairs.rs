@@ -58,10 +58,18 @@ impl Worker for ProposePairs {
         out: &mut Outbox<'_, PairCandidate>,
     ) -> Result<(), ItemError> {
         let base = scene.video.info.time_base;
-        let times: Vec<f64> =
-            scene.samples.frames.iter().map(|frame| base.secs(frame.pts)).collect();
-        let sketches: Vec<ChangeSketch> =
-            scene.samples.frames.iter().map(|frame| ChangeSketch::new(&frame.small)).collect();
+        let times: Vec<f64> = scene
+            .samples
+            .frames
+            .iter()
+            .map(|frame| base.secs(frame.pts))
+            .collect();
+        let sketches: Vec<ChangeSketch> = scene
+            .samples
+            .frames
+            .iter()
+            .map(|frame| ChangeSketch::new(&frame.small))
+            .collect();
         let mut proposals = Vec::new();
         let mut most_changed: Score = 0.0;
         let mut is_any_gap = false;
@@ -81,10 +89,17 @@ impl Worker for ProposePairs {
             }
         }
         if proposals.is_empty() {
-            let (reason, score) =
-                if is_any_gap { ("no_change", Some(most_changed)) } else { ("no_gap", None) };
+            let (reason, score) = if is_any_gap {
+                ("no_change", Some(most_changed))
+            } else {
+                ("no_gap", None)
+            };
             let detail = super::screen::scene_detail(&scene, &scene.scores);
-            out.reject(Rejection { reason: reason.to_owned(), score, detail });
+            out.reject(Rejection {
+                reason: reason.to_owned(),
+                score,
+                detail,
+            });
             return Ok(());
         }
         let chosen = spread(proposals, &times, self.max_per_scene);
@@ -92,7 +107,12 @@ impl Worker for ProposePairs {
         let scene = Arc::new(scene);
         for Proposal { from, to, .. } in chosen {
             let scene = Arc::clone(&scene);
-            out.emit(PairCandidate { scene, from, to, scores: scores.clone() });
+            out.emit(PairCandidate {
+                scene,
+                from,
+                to,
+                scores: scores.clone(),
+            });
         }
         Ok(())
     }
@@ -110,7 +130,9 @@ fn promise(difference: &SketchDifference) -> f32 {
 
 /// The most promising pair of each of `count` equal stretches of time, in time order.
 fn spread(proposals: Vec<Proposal>, times: &[f64], count: usize) -> Vec<Proposal> {
-    let (Some(first), Some(last)) = (times.first(), times.last()) else { return vec![] };
+    let (Some(first), Some(last)) = (times.first(), times.last()) else {
+        return vec![];
+    };
     let stretch_secs = ((last - first) / count as f64).max(f64::EPSILON);
     let mut best: Vec<Option<Proposal>> = vec![None; count];
     for proposal in proposals {
@@ -151,7 +173,11 @@ mod tests {
     fn pairs_are_spread_over_time() {
         let times: Vec<f64> = (0..10).map(f64::from).collect();
         let all = (0..9)
-            .map(|n| Proposal { from: n, to: n + 1, promise: 1.0 + n as f32 })
+            .map(|n| Proposal {
+                from: n,
+                to: n + 1,
+                promise: 1.0 + n as f32,
+            })
             .collect();
         let chosen = spread(all, &times, 3);
         assert_eq!(chosen.iter().map(|p| p.from).collect::<Vec<_>>(), [2, 5, 8]);

@@ -15,7 +15,12 @@ pub(super) struct Sampler {
 impl Sampler {
     /// An empty sampler that keeps at most `max_frames`, at least 2.
     pub(super) fn new(max_frames: usize) -> Self {
-        Self { max_frames: max_frames.max(2), stride: 1, offered: 0, kept: Vec::new() }
+        Self {
+            max_frames: max_frames.max(2),
+            stride: 1,
+            offered: 0,
+            kept: Vec::new(),
+        }
     }
 
     /// Offers the next frame of the time grid.
@@ -75,9 +80,15 @@ mod tests {
         assert_eq!(kept(100, 4), [0, 32, 64, 96]);
         for offered in 1..300 {
             let frames = kept(offered, 7);
-            assert!(frames.len() <= 7 && (offered < 7 || frames.len() >= 4), "{offered}");
+            assert!(
+                frames.len() <= 7 && (offered < 7 || frames.len() >= 4),
+                "{offered}"
+            );
             let steps: Vec<u32> = frames.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            assert!(steps.windows(2).all(|pair| pair[0] == pair[1]), "{offered}: {steps:?}");
+            assert!(
+                steps.windows(2).all(|pair| pair[0] == pair[1]),
+                "{offered}: {steps:?}"
+            );
         }
     }
 }

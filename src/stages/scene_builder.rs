@@ -80,7 +80,9 @@ impl SceneBuilder {
 
     /// Gives the newest frame's small picture to the frame before it, for motion.
     pub(super) fn newest_sample(&mut self) -> Option<&mut SampledFrame> {
-        self.waiting.back_mut().and_then(|notes| notes.sample.as_mut())
+        self.waiting
+            .back_mut()
+            .and_then(|notes| notes.sample.as_mut())
     }
 
     /// Takes a cut, in order.
@@ -90,7 +92,11 @@ impl SceneBuilder {
 
     /// Settles every frame before `decided`: no cut will come there any more.
     pub(super) fn settle(&mut self, decided: FrameIndex, done: &mut Vec<BuiltScene>) {
-        while self.waiting.front().is_some_and(|notes| notes.index < decided) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|notes| notes.index < decided)
+        {
             if let Some(notes) = self.waiting.pop_front() {
                 self.place(notes, done);
             }
@@ -193,7 +199,11 @@ mod tests {
     }
 
     fn cut(end: u32, start: u32) -> Cut {
-        Cut { scene_end: FrameIndex(end), scene_start: FrameIndex(start), score: 0.9 }
+        Cut {
+            scene_end: FrameIndex(end),
+            scene_start: FrameIndex(start),
+            score: 0.9,
+        }
     }
 
     /// Builds with cuts that arrive `latency` frames late.
@@ -214,18 +224,31 @@ mod tests {
         due.for_each(|cut| builder.cut(cut));
         builder.finish(Pts(i64::from(frames) * 10), &mut done);
         done.iter()
-            .map(|s| (s.frames.start().0, s.frames.end().0, s.pts.start().0, s.pts.end().0))
+            .map(|s| {
+                (
+                    s.frames.start().0,
+                    s.frames.end().0,
+                    s.pts.start().0,
+                    s.pts.end().0,
+                )
+            })
             .collect()
     }
 
     #[test]
     fn hard_cuts_tile_the_video() {
-        assert_eq!(build(10, &[cut(4, 4)], 0), [(0, 4, 0, 40), (4, 10, 40, 100)]);
+        assert_eq!(
+            build(10, &[cut(4, 4)], 0),
+            [(0, 4, 0, 40), (4, 10, 40, 100)]
+        );
     }
 
     #[test]
     fn mixed_frames_belong_to_no_scene() {
-        assert_eq!(build(10, &[cut(3, 6)], 2), [(0, 3, 0, 30), (6, 10, 60, 100)]);
+        assert_eq!(
+            build(10, &[cut(3, 6)], 2),
+            [(0, 3, 0, 30), (6, 10, 60, 100)]
+        );
     }
 
     proptest! {

@@ -32,7 +32,12 @@ impl Screened for PairCandidate {
         &mut self.scores
     }
     fn detail(&self) -> Value {
-        pair_detail(&self.scene, self.from_frame().pts.0, self.to_frame().pts.0, &self.scores)
+        pair_detail(
+            &self.scene,
+            self.from_frame().pts.0,
+            self.to_frame().pts.0,
+            &self.scores,
+        )
     }
 }
 
@@ -104,9 +109,18 @@ impl<T: Screened> Stage for Screen<T> {
         let filters = self
             .filters
             .iter()
-            .map(|bound| Ok((bound.def.name, bound.range, (bound.def.build)(&*self.models)?)))
+            .map(|bound| {
+                Ok((
+                    bound.def.name,
+                    bound.range,
+                    (bound.def.build)(&*self.models)?,
+                ))
+            })
             .collect::<Result<Vec<_>, ConfigError>>()?;
-        Ok(ScreenWorker { filters, rejects: self.rejects })
+        Ok(ScreenWorker {
+            filters,
+            rejects: self.rejects,
+        })
     }
 }
 
@@ -124,11 +138,17 @@ impl<T: Screened> Worker for ScreenWorker<T> {
         let mut context = FilterContext::default();
         for (name, range, filter) in &mut self.filters {
             let name = *name;
-            let score = filter.measure(&item, &mut context).map_err(|e| e.context(name))?;
+            let score = filter
+                .measure(&item, &mut context)
+                .map_err(|e| e.context(name))?;
             item.scores_mut().set(name, score);
             if self.rejects && !range.keeps(score) {
                 let detail = item.detail();
-                out.reject(Rejection { reason: name.to_owned(), score: Some(score), detail });
+                out.reject(Rejection {
+                    reason: name.to_owned(),
+                    score: Some(score),
+                    detail,
+                });
                 return Ok(());
             }
         }

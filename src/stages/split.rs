@@ -54,7 +54,9 @@ pub struct Split {
 
 impl Split {
     fn cuts_fingerprint(&self) -> Hasher {
-        Hasher::new("split").int(LOGIC_VERSION).str(&self.detector_identity)
+        Hasher::new("split")
+            .int(LOGIC_VERSION)
+            .str(&self.detector_identity)
     }
 }
 
@@ -78,7 +80,10 @@ impl Stage for Split {
         Fingerprint::from_hash(hash.finish())
     }
     fn open(&self) -> Result<SplitWorker, FatalError> {
-        Ok(SplitWorker { stage: self.clone(), detector: (self.detector)()? })
+        Ok(SplitWorker {
+            stage: self.clone(),
+            detector: (self.detector)()?,
+        })
     }
 }
 
@@ -105,7 +110,11 @@ impl Replay {
         while let Some((end, start, score)) = self.cuts.as_slice().first().copied()
             && end <= index.0
         {
-            out.push(Cut { scene_end: FrameIndex(end), scene_start: FrameIndex(start), score });
+            out.push(Cut {
+                scene_end: FrameIndex(end),
+                scene_start: FrameIndex(start),
+                score,
+            });
             self.cuts.next();
         }
     }
@@ -129,7 +138,9 @@ impl CutSource<'_> {
             Self::Detector(detector, found) => {
                 detector.push(index, &reader.picture(detector.input())?, found)?;
                 cuts.append(&mut found.cuts);
-                Ok(FrameIndex((index.0 + 1).saturating_sub(detector.latency_frames())))
+                Ok(FrameIndex(
+                    (index.0 + 1).saturating_sub(detector.latency_frames()),
+                ))
             }
             Self::Replay(replay) => {
                 replay.upto(index, cuts);
@@ -163,11 +174,7 @@ impl Worker for SplitWorker {
     type In = Arc<Video>;
     type Out = Scene;
 
-    fn process(
-        &mut self,
-        video: Arc<Video>,
-        out: &mut Outbox<'_, Scene>,
-    ) -> Result<(), ItemError> {
+    fn process(&mut self, video: Arc<Video>, out: &mut Outbox<'_, Scene>) -> Result<(), ItemError> {
         let summary = self.split(&video, out)?;
         if let Some(damage) = summary.damage {
             let what = format!("{} frames were decoded: {damage}", summary.frames);
@@ -176,7 +183,11 @@ impl Worker for SplitWorker {
             let detail = serde_json::json!({
                 "video_id": video.id, "video_uri": video.entry.uri,
             });
-            out.reject(Rejection { reason: "no_scene".into(), score: None, detail });
+            out.reject(Rejection {
+                reason: "no_scene".into(),
+                score: None,
+                detail,
+            });
         }
         Ok(())
     }
@@ -193,20 +204,30 @@ impl SplitWorker {
         out: &mut Outbox<'_, Scene>,
     ) -> Result<SplitSummary, ItemError> {
         let key = Key::from_hash(
-            self.stage.cuts_fingerprint().str(video.id.as_str()).json(&video.info.crop_in_coded).finish(),
+            self.stage
+                .cuts_fingerprint()
+                .str(video.id.as_str())
+                .json(&video.info.crop_in_coded)
+                .finish(),
         );
-        let known: Option<FoundCuts> =
-            self.stage.memo.as_ref().and_then(|memo| memo.get("split", &key));
+        let known: Option<FoundCuts> = self
+            .stage
+            .memo
+            .as_ref()
+            .and_then(|memo| memo.get("split", &key));
         let is_known = known.is_some();
         let mut source = match known {
-            Some(found) => CutSource::Replay(Replay { cuts: found.cuts.into_iter() }),
+            Some(found) => CutSource::Replay(Replay {
+                cuts: found.cuts.into_iter(),
+            }),
             None => CutSource::Detector(&mut *self.detector, Detections::default()),
         };
         let result = Pass::new(&self.stage, video).run(&mut source, out);
         match result {
             Ok((found, summary)) => {
                 if let (Some(memo), false) = (&self.stage.memo, is_known) {
-                    memo.put("split", &key, &found).unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
+                    memo.put("split", &key, &found)
+                        .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
                 }
                 Ok(summary)
             }
@@ -276,7 +297,13 @@ impl<'a> Pass<'a> {
                 let first = next_grid.unwrap_or(stamp.pts.0);
                 next_grid = Some(first + ((stamp.pts.0 - first) / grid_ticks + 1) * grid_ticks);
                 let image = reader.picture(SizeRule::MaxSide(self.stage.sample_max_side_px))?;
-                Some(SampledFrame { index: stamp.index, pts: stamp.pts, image, next: None, small })
+                Some(SampledFrame {
+                    index: stamp.index,
+                    pts: stamp.pts,
+                    image,
+                    next: None,
+                    small,
+                })
             } else {
                 None
             };
@@ -284,7 +311,9 @@ impl<'a> Pass<'a> {
                 index: stamp.index,
                 pts: stamp.pts,
                 luma_mean: mean(&luma),
-                luma_delta: before.as_deref().map(|before| mean_difference(before, &luma)),
+                luma_delta: before
+                    .as_deref()
+                    .map(|before| mean_difference(before, &luma)),
                 sample,
             });
             before = Some(luma);
@@ -311,19 +340,29 @@ impl<'a> Pass<'a> {
         }
         source.finish(&mut cuts)?;
         self.take_cuts(&mut cuts);
-        self.builder.finish(Pts(end_pts.0 + last_step.max(1)), &mut done);
+        self.builder
+            .finish(Pts(end_pts.0 + last_step.max(1)), &mut done);
         for scene in done.drain(..) {
             self.emit(scene, out);
         }
-        let damage = reader.damage().is_any().then(|| reader.damage().to_string());
-        Ok((FoundCuts { cuts: self.all_cuts }, SplitSummary { frames, damage }))
+        let damage = reader
+            .damage()
+            .is_any()
+            .then(|| reader.damage().to_string());
+        Ok((
+            FoundCuts {
+                cuts: self.all_cuts,
+            },
+            SplitSummary { frames, damage },
+        ))
     }
 
     /// Passes cuts on, except those too soon after the last one.
     fn take_cuts(&mut self, cuts: &mut Vec<Cut>) {
         let base = self.video.info.time_base;
         for cut in cuts.drain(..) {
-            self.all_cuts.push((cut.scene_end.0, cut.scene_start.0, cut.score));
+            self.all_cuts
+                .push((cut.scene_end.0, cut.scene_start.0, cut.score));
             let at = self
                 .recent_pts
                 .iter()
@@ -341,7 +380,10 @@ impl<'a> Pass<'a> {
 
     fn forget_before(&mut self, decided: FrameIndex) {
         while self.recent_pts.len() > 1
-            && self.recent_pts.front().is_some_and(|(index, _)| *index < decided)
+            && self
+                .recent_pts
+                .front()
+                .is_some_and(|(index, _)| *index < decided)
         {
             let front = self.recent_pts.pop_front();
             if self.last_start.is_none() {
@@ -353,10 +395,20 @@ impl<'a> Pass<'a> {
     fn emit(&mut self, built: BuiltScene, out: &mut Outbox<'_, Scene>) {
         let base = self.video.info.time_base;
         let trim = base.ticks(self.stage.trim_secs);
-        let (start, end) = (Pts(built.pts.start().0 + trim), Pts(built.pts.end().0 - trim));
-        let pts = if start < end { Span::between(start, end) } else { Span::new(start, 0) };
-        let frames: Vec<SampledFrame> =
-            built.samples.into_iter().filter(|frame| pts.contains(frame.pts)).collect();
+        let (start, end) = (
+            Pts(built.pts.start().0 + trim),
+            Pts(built.pts.end().0 - trim),
+        );
+        let pts = if start < end {
+            Span::between(start, end)
+        } else {
+            Span::new(start, 0)
+        };
+        let frames: Vec<SampledFrame> = built
+            .samples
+            .into_iter()
+            .filter(|frame| pts.contains(frame.pts))
+            .collect();
         let bytes = |image: &Rgb8| image.data().len() as u64;
         let total = frames
             .iter()
@@ -388,6 +440,10 @@ fn mean_difference(a: &[u8], b: &[u8]) -> f32 {
     if a.len() != b.len() {
         return 255.0;
     }
-    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    let sum: u64 = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| u64::from(a.abs_diff(*b)))
+        .sum();
     sum as f32 / a.len().max(1) as f32
 }

@@ -67,7 +67,9 @@ impl InstructionWriter for ChatWriter {
             text: self.prompt.text.to_owned(),
             answer_schema: Some(writer_schema()),
         };
-        let answer = self.captioner.answer(&prompt, &[from.clone(), to.clone()])?;
+        let answer = self
+            .captioner
+            .answer(&prompt, &[from.clone(), to.clone()])?;
         if let Some(words) = answer.refusal {
             return Ok(Written::Refused(words));
         }
@@ -77,7 +79,9 @@ impl InstructionWriter for ChatWriter {
             return Ok(Written::NoClearEdit(one_line(&parsed.reason)));
         }
         if text.chars().count() > MAX_INSTRUCTION_CHARS {
-            return Ok(Written::NoClearEdit("the instruction is too long for one edit".into()));
+            return Ok(Written::NoClearEdit(
+                "the instruction is too long for one edit".into(),
+            ));
         }
         Ok(Written::Instruction(Instruction {
             text,
@@ -131,7 +135,9 @@ impl InstructionJudge for ChatJudge {
             text: format!("{}\nInstruction: {}", self.prompt.text, json!(instruction)),
             answer_schema: Some(judge_schema()),
         };
-        let answer = self.captioner.answer(&prompt, &[from.clone(), to.clone()])?;
+        let answer = self
+            .captioner
+            .answer(&prompt, &[from.clone(), to.clone()])?;
         if let Some(words) = answer.refusal {
             return Ok(Judged::Refused(words));
         }
@@ -139,7 +145,9 @@ impl InstructionJudge for ChatJudge {
         let points = JUDGE_AXES
             .iter()
             .map(|axis| {
-                let points = parsed[*axis].as_f64().filter(|points| (0.0..=5.0).contains(points));
+                let points = parsed[*axis]
+                    .as_f64()
+                    .filter(|points| (0.0..=5.0).contains(points));
                 let points = points.ok_or_else(|| {
                     let got = &parsed[*axis];
                     let what = format!("judge gave `{got}` for {axis}, expected 0 to 5");
@@ -166,7 +174,10 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ItemError> {
     };
     serde_json::from_str(json).map_err(|error| {
         let begin: String = text.chars().take(80).collect();
-        ItemError::new(ErrorKind::Model, format!("answer is not the JSON asked for: {error}: {begin}"))
+        ItemError::new(
+            ErrorKind::Model,
+            format!("answer is not the JSON asked for: {error}: {begin}"),
+        )
     })
 }
 
@@ -192,7 +203,10 @@ mod tests {
     }
 
     fn written(text: &str) -> Result<Written, ItemError> {
-        let captioner = Fixed(Answer { text: text.into(), ..Answer::default() });
+        let captioner = Fixed(Answer {
+            text: text.into(),
+            ..Answer::default()
+        });
         let pixel = Rgb8::from_fn(1, 1, |_, _| [0; 3]);
         let prompt = PromptText::find("edit_instruction_v1").unwrap();
         ChatWriter::new(Box::new(captioner), prompt).write(&pixel, &pixel)
@@ -202,16 +216,26 @@ mod tests {
     fn a_fenced_answer_becomes_an_instruction() {
         let text = "```json\n{\"before\":\"a cup\",\"after\":\"no cup\",\"differences\":[],\
                     \"clear\":true,\"instruction\":\"Remove\\n the cup.\",\"reason\":\"\"}\n```";
-        let Written::Instruction(instruction) = written(text).unwrap() else { panic!() };
+        let Written::Instruction(instruction) = written(text).unwrap() else {
+            panic!()
+        };
         assert_eq!(instruction.text, "Remove the cup.");
         assert_eq!(instruction.writer, "endpoint:test");
-        assert!(instruction.prompt.unwrap().starts_with("edit_instruction_v1@"));
+        assert!(
+            instruction
+                .prompt
+                .unwrap()
+                .starts_with("edit_instruction_v1@")
+        );
     }
 
     #[test]
     fn an_unclear_edit_is_a_verdict() {
         let text = r#"{"before":"","after":"","differences":[],"clear":false,"reason":"camera"}"#;
-        assert_eq!(written(text).unwrap(), Written::NoClearEdit("camera".into()));
+        assert_eq!(
+            written(text).unwrap(),
+            Written::NoClearEdit("camera".into())
+        );
     }
 
     #[test]
@@ -222,7 +246,10 @@ mod tests {
     #[test]
     fn points_out_of_bounds_are_not_taken() {
         let text = r#"{"faithful":7,"complete":5,"only_this_change":5,"reason":""}"#;
-        let captioner = Fixed(Answer { text: text.into(), ..Answer::default() });
+        let captioner = Fixed(Answer {
+            text: text.into(),
+            ..Answer::default()
+        });
         let pixel = Rgb8::from_fn(1, 1, |_, _| [0; 3]);
         let prompt = PromptText::find("edit_judge_v1").unwrap();
         let judged = ChatJudge::new(Box::new(captioner), prompt).judge(&pixel, &pixel, "Go.");

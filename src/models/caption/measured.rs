@@ -21,13 +21,15 @@ impl InstructionWriter for TemplateWriter {
 
     fn write(&mut self, from: &Rgb8, to: &Rgb8) -> Result<Written, ItemError> {
         let report = measure_changes(from, to)?;
-        Ok(match template_instruction(&report, from.width(), from.height()) {
-            Some(instruction) => Written::Instruction(instruction),
-            None => Written::NoClearEdit(format!(
-                "{} changed regions, {:.1} % of the frame",
-                report.region_count,
-                report.changed_ratio * 100.0
-            )),
-        })
+        Ok(
+            match template_instruction(&report, from.width(), from.height()) {
+                Some(instruction) => Written::Instruction(instruction),
+                None => Written::NoClearEdit(format!(
+                    "{} changed regions, {:.1} % of the frame",
+                    report.region_count,
+                    report.changed_ratio * 100.0
+                )),
+            },
+        )
     }
 }

@@ -17,7 +17,10 @@ pub const PROMPTS: &[PromptText] = &[
         name: "edit_instruction_v1",
         text: include_str!("../../../prompts/edit_instruction_v1.md"),
     },
-    PromptText { name: "edit_judge_v1", text: include_str!("../../../prompts/edit_judge_v1.md") },
+    PromptText {
+        name: "edit_judge_v1",
+        text: include_str!("../../../prompts/edit_judge_v1.md"),
+    },
 ];
 
 impl PromptText {
@@ -28,7 +31,11 @@ impl PromptText {
     /// `name@sha256:12`.
     pub fn label(&self) -> String {
         let digest = Sha256::digest(self.text.as_bytes());
-        let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         format!("{}@{hex}", self.name)
     }
 }
