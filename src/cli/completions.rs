@@ -12,7 +12,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self) -> Exit {
         let mut command = Cli::command();
         clap_complete::generate(
             self.shell,
@@ -20,6 +20,6 @@ impl Completions {
             "framewright",
             &mut std::io::stdout().lock(),
         );
-        Ok(Exit::Done)
+        Exit::Done
     }
 }

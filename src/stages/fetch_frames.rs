@@ -57,6 +57,18 @@ impl Worker for FetchWorker {
         pair: PairCandidate,
         out: &mut Outbox<'_, FramePair>,
     ) -> Result<(), ItemError> {
+        let video = Arc::clone(&pair.scene.video);
+        self.fetch(pair, out)
+            .map_err(|error| error.without_path(video.file.path()))
+    }
+}
+
+impl FetchWorker {
+    fn fetch(
+        &mut self,
+        pair: PairCandidate,
+        out: &mut Outbox<'_, FramePair>,
+    ) -> Result<(), ItemError> {
         let video = &pair.scene.video;
         let bytes = u64::from(video.info.width) * u64::from(video.info.height) * 3;
         let permit = self.stage.budget.acquire(bytes * 2);

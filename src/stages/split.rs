@@ -175,7 +175,9 @@ impl Worker for SplitWorker {
     type Out = Scene;
 
     fn process(&mut self, video: Arc<Video>, out: &mut Outbox<'_, Scene>) -> Result<(), ItemError> {
-        let summary = self.split(&video, out)?;
+        let summary = self
+            .split(&video, out)
+            .map_err(|error| error.without_path(video.file.path()))?;
         if let Some(damage) = summary.damage {
             let what = format!("{} frames were decoded: {damage}", summary.frames);
             out.fail(ItemError::new(ErrorKind::Corrupt, what));
@@ -292,7 +294,8 @@ impl<'a> Pass<'a> {
             if let Some(sample) = self.builder.newest_sample() {
                 sample.next = Some((stamp.pts, small.clone()));
             }
-            let is_on_grid = next_grid.is_none_or(|due| stamp.pts.0 >= due);
+            // A frame that the decoder had to make up is nobody's training target.
+            let is_on_grid = !stamp.is_damaged && next_grid.is_none_or(|due| stamp.pts.0 >= due);
             let sample = if is_on_grid {
                 let first = next_grid.unwrap_or(stamp.pts.0);
                 next_grid = Some(first + ((stamp.pts.0 - first) / grid_ticks + 1) * grid_ticks);
