@@ -73,7 +73,7 @@ pub struct Limits {
     /// Pixels in flight, bytes, such as "512MiB".
     #[schemars(schema_with = "super::schema::byte_size")]
     pub memory_bytes: ByteSize,
-    /// Longest time for one item in one stage, seconds.
+    /// Longest time that an item may go without progress in a stage, seconds.
     #[schemars(range(min = 1.0))]
     pub item_secs: f64,
     /// The run stops when more than this share of the first 50 videos fail for the same reason.

@@ -23,17 +23,13 @@ struct Inner {
 }
 
 impl Memo {
-    /// Opens the folder, making it if it is missing.
-    ///
-    /// # Errors
-    /// [`FatalError::Disk`] with the path.
-    pub fn open(folder: &Path) -> Result<Self, FatalError> {
-        store::create_dir(folder)?;
-        Ok(Self(Arc::new(Inner {
+    /// A memo in that folder, which is made with the first value.
+    pub fn open(folder: &Path) -> Self {
+        Self(Arc::new(Inner {
             folder: folder.to_owned(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// The value of a key; none if there is none, or a damaged one, or one of another shape.
@@ -109,11 +105,11 @@ mod tests {
     fn values_are_found_after_reopening_and_damaged_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let key = Key::from_hash([7; 32]);
-        let memo = Memo::open(folder.path()).unwrap();
+        let memo = Memo::open(folder.path());
         assert_eq!(memo.get::<Vec<u32>>("split", &key), None);
         memo.put("split", &key, &vec![1_u32, 2]).unwrap();
 
-        let memo = Memo::open(folder.path()).unwrap();
+        let memo = Memo::open(folder.path());
         assert_eq!(memo.get("split", &key), Some(vec![1_u32, 2]));
         assert_eq!(memo.get::<Vec<u32>>("judge", &key), None);
         assert_eq!((memo.hits(), memo.misses()), (1, 1));

@@ -86,7 +86,7 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
     let dir = RunDir::new(&request.out);
     let store = Arc::new(ModelStore::default());
     let models = Models::new(Arc::clone(&config), store)?;
-    let memo = Memo::open(&dir.cache())?;
+    let memo = Memo::open(&dir.cache());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = request.jobs.unwrap_or(cores).max(1);
     let stages = EditPairs::new(&config, &models, &memo, &dir.tmp(), jobs)?;

@@ -71,7 +71,7 @@ impl FetchWorker {
     ) -> Result<(), ItemError> {
         let video = &pair.scene.video;
         let bytes = u64::from(video.info.width) * u64::from(video.info.height) * 3;
-        let permit = self.stage.budget.acquire(bytes * 2);
+        let permit = out.wait(|| self.stage.budget.acquire(bytes * 2));
         let options = OpenOptions {
             decode_threads: self.stage.decode_threads,
             deadline: out.context().deadline,

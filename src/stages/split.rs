@@ -21,6 +21,9 @@ const LOGIC_VERSION: i64 = 1;
 /// Width of the small picture for motion, stillness and pair proposals, pixels.
 const SMALL_WIDTH_PX: u32 = 256;
 
+/// Frames after which an item counts as getting on.
+const FRAMES_PER_SIGN_OF_LIFE: u64 = 64;
+
 /// Makes a detector for one worker.
 pub type DetectorFactory =
     Arc<dyn Fn() -> Result<Box<dyn SceneDetector>, FatalError> + Send + Sync>;
@@ -289,6 +292,10 @@ impl<'a> Pass<'a> {
 
         while let Some(stamp) = reader.next_frame()? {
             frames += 1;
+            if frames.is_multiple_of(FRAMES_PER_SIGN_OF_LIFE) {
+                out.progress();
+                reader.set_deadline(out.context().deadline);
+            }
             let small = reader.picture(SizeRule::MaxWidth(SMALL_WIDTH_PX))?;
             let luma = small.luma();
             if let Some(sample) = self.builder.newest_sample() {
@@ -335,6 +342,7 @@ impl<'a> Pass<'a> {
             self.forget_before(decided);
             for scene in done.drain(..) {
                 self.emit(scene, out);
+                reader.set_deadline(out.context().deadline);
             }
         }
         if frames == 0 {
@@ -417,7 +425,7 @@ impl<'a> Pass<'a> {
             .iter()
             .map(|f| bytes(&f.image) + bytes(&f.small) + f.next.as_ref().map_or(0, |n| bytes(&n.1)))
             .sum();
-        let permit = Some(self.stage.budget.acquire(total));
+        let permit = Some(out.wait(|| self.stage.budget.acquire(total)));
         let scene = Scene {
             id: Scene::id_of(&self.video.id, pts),
             video: Arc::clone(self.video),

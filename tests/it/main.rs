@@ -1,3 +1,26 @@
-//! The integration tests, one binary.
+//! The integration tests, one binary; `tests/README.md` says what each module guards.
 
-fn main() {}
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod chat_server;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod clips;
+#[cfg(test)]
+mod endpoint;
+#[cfg(test)]
+mod generated_docs;
+#[cfg(test)]
+mod http_ingest;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod run_edit_pairs;
+#[cfg(test)]
+mod run_folder;
+#[cfg(test)]
+mod whole_corpus;

@@ -94,7 +94,7 @@ impl Endpoint {
     /// # Errors
     /// When the address is none, a number is out of range, or the key's variable is not set.
     pub fn new(options: EndpointOptions) -> Result<Self, ConfigError> {
-        let wrong = |key: &str, what: String| ConfigError::one(format!("captioner.{key}"), what);
+        let wrong = |key: &str, what: String| ConfigError::one(format!("endpoint.{key}"), what);
         let address = reqwest::Url::parse(&options.base_url)
             .map_err(|error| wrong("base_url", format!("{:?}: {error}", options.base_url)))?;
         if !matches!(address.scheme(), "http" | "https") {
@@ -262,7 +262,7 @@ impl Captioner for Endpoint {
 }
 
 fn read_key(variable: &str) -> Result<Arc<str>, ConfigError> {
-    let place = "captioner.key_env";
+    let place = "endpoint.key_env";
     let key = std::env::var(variable).unwrap_or_default();
     let key = key.trim();
     if key.is_empty() {

@@ -282,7 +282,7 @@ fn wrong_settings_are_refused_before_anything_is_asked() {
         change(&mut options);
         Endpoint::new(options).unwrap_err().to_string()
     };
-    assert!(with(|o| o.base_url = "localhost".to_owned()).contains("captioner.base_url"));
+    assert!(with(|o| o.base_url = "localhost".to_owned()).contains("endpoint.base_url"));
     assert!(with(|o| o.base_url = "ftp://x/".to_owned()).contains("http://"));
     assert!(with(|o| o.timeout_secs = f64::NAN).contains("timeout_secs"));
     assert!(with(|o| o.requests_per_sec = Some(0.0)).contains("requests_per_sec"));
