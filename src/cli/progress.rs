@@ -13,7 +13,7 @@ use crate::engine::Monitor;
 /// How often a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
 /// How often a line is printed where there is no terminal.
-const LINE: Duration = Duration::from_secs(60);
+const LINE: Duration = Duration::from_mins(1);
 
 /// A thread that shows a run's counters until it is finished.
 pub(crate) struct Progress {

@@ -108,7 +108,7 @@ impl Run {
                 "funnel": result.funnel, "shards": result.shards, "out": result.dir.root(),
             }))?;
         } else {
-            self.print(&result)?;
+            Self::print(&result)?;
         }
         Ok(match result.ended {
             Ended::Complete if result.funnel.failed() > 0 => Exit::SomeFailed,
@@ -117,7 +117,7 @@ impl Run {
         })
     }
 
-    fn print(&self, result: &RunResult) -> anyhow::Result<()> {
+    fn print(result: &RunResult) -> anyhow::Result<()> {
         print_funnel(&result.funnel)?;
         let out = result.dir.root().display();
         say("")?;

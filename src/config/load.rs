@@ -53,11 +53,7 @@ pub fn load(
     match parse(text) {
         Ok((document, table)) => {
             let place = |at: usize, path: &str| {
-                let line = text.as_bytes()[..at.min(text.len())]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count()
-                    + 1;
+                let line = line_of(text, at);
                 format!("{file_name}:{line}: {path}")
             };
             problems.extend(check_document(&schema, &document, known_filters, &place));
@@ -65,13 +61,7 @@ pub fn load(
             merge(&mut merged, table);
         }
         Err(error) => {
-            let line = error.span().map_or(1, |span| {
-                text.as_bytes()[..span.start.min(text.len())]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count()
-                    + 1
-            });
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
             problems.push(Problem::new(
                 format!("{file_name}:{line}"),
                 error.message().trim(),
@@ -187,6 +177,11 @@ fn check_together(config: &Config, file_name: &str, problems: &mut Vec<Problem>)
 
 fn parse(text: &str) -> Result<(DeTable<'_>, Table), toml::de::Error> {
     Ok((DeTable::parse(text)?.into_inner(), text.parse::<Table>()?))
+}
+
+/// The line, from 1, of a byte position.
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn quote(text: &str) -> String {

@@ -73,7 +73,7 @@ pub struct Limits {
     /// Pixels in flight, bytes, such as "512MiB".
     #[schemars(schema_with = "super::schema::byte_size")]
     pub memory_bytes: ByteSize,
-    /// Longest time for one item in one stage, seconds.
+    /// Longest time that an item may go without progress in a stage, seconds.
     #[schemars(range(min = 1.0))]
     pub item_secs: f64,
     /// The run stops when more than this share of the first 50 videos fail for the same reason.
@@ -182,12 +182,16 @@ impl Default for Output {
 pub struct Models {
     /// Embeds frames for `filters.similarity_window`.
     pub embedder: String,
+    /// Answers questions about frames for `instruct.writer` or `judge.backend` = "onnx".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captioner: Option<String>,
 }
 
 impl Default for Models {
     fn default() -> Self {
         Self {
             embedder: "efficientnet_lite0".into(),
+            captioner: None,
         }
     }
 }
@@ -431,6 +435,8 @@ impl Default for Duplicate {
 pub enum InstructionWriter {
     /// Says what measurably changed; needs no weights.
     Template,
+    /// A vision-language model on this machine, see `models.captioner`.
+    Onnx,
     /// A chat service, see `[endpoint]`.
     Endpoint,
 }
@@ -439,9 +445,9 @@ pub enum InstructionWriter {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Instruct {
-    /// "template" or "endpoint".
+    /// "template", "onnx" or "endpoint".
     pub writer: InstructionWriter,
-    /// Name of the prompt in prompts/, for "endpoint".
+    /// Name of the prompt in prompts/, for "onnx" and "endpoint".
     pub prompt: String,
 }
 
@@ -460,6 +466,8 @@ impl Default for Instruct {
 pub enum JudgeBackend {
     /// Nobody; the columns stay null.
     None,
+    /// A vision-language model on this machine, see `models.captioner`.
+    Onnx,
     /// A chat service, see `[endpoint]`.
     Endpoint,
 }
@@ -468,9 +476,9 @@ pub enum JudgeBackend {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Judge {
-    /// "none" or "endpoint".
+    /// "none", "onnx" or "endpoint".
     pub backend: JudgeBackend,
-    /// Name of the prompt in prompts/, for "endpoint".
+    /// Name of the prompt in prompts/, for "onnx" and "endpoint".
     pub prompt: String,
     /// Fewest points on every axis, 0-5.
     #[schemars(range(min = 0.0, max = 5.0))]

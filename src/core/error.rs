@@ -85,6 +85,15 @@ impl ItemError {
             what: format!("{context}: {}", self.what),
         }
     }
+    /// The same error without a machine's path in its words: rows and tables name the uri instead.
+    #[must_use]
+    pub fn without_path(self, path: &std::path::Path) -> Self {
+        let prefix = format!("{}: ", path.display());
+        Self {
+            kind: self.kind,
+            what: self.what.replace(&prefix, ""),
+        }
+    }
 }
 
 /// One thing wrong with what the user wrote, and where.
@@ -174,5 +183,17 @@ impl FatalError {
             path: path.into(),
             what: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_machine_leave_the_message() {
+        let path = std::path::Path::new("/a/b.mp4");
+        let error = ItemError::new(ErrorKind::Corrupt, "no frame").context(path.display());
+        assert_eq!(error.without_path(path).what, "no frame");
     }
 }

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn paths_sort_like_one_worker_would_emit() {
-        let mut paths = vec![
+        let mut paths = [
             ItemPath::root(2),
             ItemPath::root(1).child(10),
             ItemPath::root(1).child(9),

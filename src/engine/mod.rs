@@ -26,7 +26,7 @@ pub use ledger::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine, RootLine};
 pub use memo::Memo;
 pub use monitor::{Activity, Monitor, RootsReading, StageReading};
 pub use runner::{Ended, RunOptions, RunSummary, Runner};
-pub use stage::{ItemContext, Outbox, Outcome, Rejection, Stage, Worker};
+pub use stage::{ItemContext, Outbox, Outcome, Rejection, Signal, Stage, Worker};
 pub use stop::{Stop, StopState, install_signals};
 pub use supervisor::{
     EXIT_HANG, Supervisor, exit_hung, in_flight_path, obey_supervisor, quarantined, suspects,

@@ -206,21 +206,37 @@ impl Monitor {
 
     /// Runs `wait` as time that does not count against the item's deadline.
     pub(super) fn waiting<R>(&self, slot: usize, wait: impl FnOnce() -> R) -> R {
-        let since = Instant::now();
-        self.with_slot(slot, |held| {
-            if let Some(activity) = held {
-                activity.waiting_since = Some(since);
-            }
-        });
+        self.wait_begins(slot);
         let result = wait();
-        let waited: Duration = since.elapsed();
+        self.wait_ends(slot);
+        result
+    }
+
+    pub(super) fn wait_begins(&self, slot: usize) {
         self.with_slot(slot, |held| {
             if let Some(activity) = held {
-                activity.waiting_since = None;
-                activity.deadline = later(activity.deadline, waited);
+                activity.waiting_since = Some(Instant::now());
             }
         });
-        result
+    }
+
+    pub(super) fn wait_ends(&self, slot: usize) {
+        self.with_slot(slot, |held| {
+            if let Some(activity) = held
+                && let Some(since) = activity.waiting_since.take()
+            {
+                activity.deadline = later(activity.deadline, since.elapsed());
+            }
+        });
+    }
+
+    /// Gives the item in a slot time until `deadline`.
+    pub(super) fn extend(&self, slot: usize, deadline: Instant) {
+        self.with_slot(slot, |held| {
+            if let Some(activity) = held {
+                activity.deadline = deadline;
+            }
+        });
     }
 
     fn with_slot(&self, slot: usize, change: impl FnOnce(&mut Option<Activity>)) {

@@ -1,6 +1,6 @@
 //! What a stage is: shared and immutable; its worker is `&mut` and lives in one thread.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::core::{FatalError, Fingerprint, ItemError, ItemPath, Score};
 
@@ -60,6 +60,19 @@ pub enum Outcome<T> {
     Rejected(Rejection),
     /// Could not be processed.
     Failed(ItemError),
+    /// Nothing became of anything yet.
+    Signal(Signal),
+}
+
+/// What a worker says of the item that it is still busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It gets on: its time starts anew.
+    Progress,
+    /// It waits for others from now on; that does not count against its time.
+    WaitBegins,
+    /// It goes on.
+    WaitEnds,
 }
 
 /// Who the item being processed is and how long it may take.
@@ -77,6 +90,7 @@ pub struct Outbox<'a, T> {
     context: ItemContext,
     deliver: &'a mut dyn FnMut(Outcome<T>),
     delivered: u32,
+    limit: Duration,
 }
 
 impl<'a, T> Outbox<'a, T> {
@@ -86,6 +100,7 @@ impl<'a, T> Outbox<'a, T> {
             context: context.clone(),
             deliver,
             delivered: 0,
+            limit: context.deadline.saturating_duration_since(Instant::now()),
         }
     }
     /// The item being processed. Time spent waiting in `emit` moves its deadline, so ask anew after
@@ -105,6 +120,23 @@ impl<'a, T> Outbox<'a, T> {
     pub fn fail(&mut self, error: ItemError) {
         self.put(Outcome::Failed(error));
     }
+    /// Says that the item gets on, so that its time starts anew: a long video is not a stuck one.
+    pub fn progress(&mut self) {
+        if let Some(deadline) = Instant::now().checked_add(self.limit) {
+            self.context.deadline = deadline;
+        }
+        (self.deliver)(Outcome::Signal(Signal::Progress));
+    }
+    /// Runs something that waits for others, such as for bytes of a budget; the time does not count
+    /// against the item.
+    pub fn wait<R>(&mut self, wait: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        (self.deliver)(Outcome::Signal(Signal::WaitBegins));
+        let result = wait();
+        (self.deliver)(Outcome::Signal(Signal::WaitEnds));
+        self.move_deadline(start);
+        result
+    }
     /// How many outcomes there were so far.
     pub fn delivered(&self) -> u32 {
         self.delivered
@@ -115,6 +147,10 @@ impl<'a, T> Outbox<'a, T> {
         let start = Instant::now();
         (self.deliver)(outcome);
         // A busy next stage is not this item's fault.
+        self.move_deadline(start);
+    }
+
+    fn move_deadline(&mut self, start: Instant) {
         if let Some(moved) = self.context.deadline.checked_add(start.elapsed()) {
             self.context.deadline = moved;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::envelope::{Envelope, Report, Share, Verdict};
 use super::monitor::{Activity, Monitor, StageMeter, later};
-use super::stage::{ItemContext, Outbox, Outcome, Stage, Worker};
+use super::stage::{ItemContext, Outbox, Outcome, Signal, Stage, Worker};
 use super::stop::{Stop, StopState};
 use crate::core::{ErrorKind, FatalError, ItemError, ItemPath};
 
@@ -107,6 +107,10 @@ impl<S: Stage> Station<S> {
         let mut emitted = 0_u64;
         let outcome = {
             let mut deliver = |outcome: Outcome<S::Out>| {
+                if let Outcome::Signal(signal) = outcome {
+                    self.signal(signal);
+                    return;
+                }
                 let path = context.path.child(delivered);
                 delivered += 1;
                 emitted += u64::from(matches!(outcome, Outcome::Emitted(_)));
@@ -166,6 +170,18 @@ impl<S: Stage> Station<S> {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        let monitor = &self.crew.monitor;
+        match signal {
+            Signal::Progress => {
+                let limit = self.crew.limits.get(self.number).copied();
+                monitor.extend(self.slot, later(Instant::now(), limit.unwrap_or_default()));
+            }
+            Signal::WaitBegins => monitor.wait_begins(self.slot),
+            Signal::WaitEnds => monitor.wait_ends(self.slot),
+        }
+    }
+
     fn deliver(
         &self,
         outcome: Outcome<S::Out>,
@@ -203,6 +219,7 @@ impl<S: Stage> Station<S> {
                 self.bump(|meter| &meter.failed);
                 Verdict::Failed(error)
             }
+            Outcome::Signal(signal) => return self.signal(signal),
         };
         let made = Report {
             stage: self.number,

@@ -1,6 +1,7 @@
 //! One pass over all frames in presentation order.
 
 use std::path::Path;
+use std::time::Instant;
 
 use ffmpeg_next::frame;
 
@@ -30,6 +31,11 @@ impl LowResReader {
             frame: frame::Video::empty(),
             has_frame: false,
         })
+    }
+
+    /// Gives the pass time until then.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.stream.source.deadline.set(deadline);
     }
 
     /// Decodes the next frame in presentation order. None at the end.

@@ -12,7 +12,7 @@ use crate::models::embed::EfficientNetLite0;
 use crate::models::scene::{
     AdaptiveDetector, AdaptiveOptions, ContentDetector, ContentOptions, TransNetOptions, TransNetV2,
 };
-use crate::models::{Embedder, ModelStore, SceneDetector};
+use crate::models::{Embedder, MODELS, ModelStore, SceneDetector};
 use crate::runtime::SessionOptions;
 use crate::stages::instruct::WriterFactory;
 use crate::stages::judge::JudgeFactory;
@@ -78,6 +78,10 @@ impl Models {
         let endpoint = || format!("endpoint:{}", self.config.endpoint.model);
         let writer = match self.config.instruct.writer {
             Writer::Template => "template".to_owned(),
+            Writer::Onnx => format!(
+                "onnx:{}",
+                self.config.models.captioner.as_deref().unwrap_or("")
+            ),
             Writer::Endpoint => endpoint(),
         };
         refs.push(ModelRef {
@@ -109,6 +113,7 @@ impl Models {
                 };
                 Ok((Arc::new(make), identity))
             }
+            (Writer::Onnx, _) => Err(no_onnx_captioner(&self.config, "instruct.writer")),
             _ => {
                 let make = || Ok(Box::new(TemplateWriter) as Box<_>);
                 Ok((Arc::new(make), TemplateWriter::IDENTITY.to_owned()))
@@ -121,6 +126,9 @@ impl Models {
     /// # Errors
     /// When the prompt is unknown.
     pub fn judge(&self) -> Result<Option<(JudgeFactory, String)>, ConfigError> {
+        if self.config.judge.backend == JudgeBackend::Onnx {
+            return Err(no_onnx_captioner(&self.config, "judge.backend"));
+        }
         let Some(endpoint) = self
             .endpoint
             .clone()
@@ -189,7 +197,7 @@ pub fn detector_factory(
                 "{}:{}:{}",
                 a.threshold, a.window_frames, a.min_content
             ));
-            let make = move || Ok(Box::new(AdaptiveDetector::new(options.clone())) as Box<_>);
+            let make = move || Ok(Box::new(AdaptiveDetector::new(options)) as Box<_>);
             (Arc::new(make), identity)
         }
         Detector::Content => {
@@ -199,7 +207,7 @@ pub fn detector_factory(
                 ..ContentOptions::default()
             };
             let identity = identity(split.content.threshold.to_string());
-            let make = move || Ok(Box::new(ContentDetector::new(options.clone())) as Box<_>);
+            let make = move || Ok(Box::new(ContentDetector::new(options)) as Box<_>);
             (Arc::new(make), identity)
         }
     })
@@ -216,6 +224,21 @@ impl ModelSource for Models {
             .map_err(|error| ConfigError::one("models.embedder", error.to_string()))?;
         Ok(Box::new(embedder))
     }
+}
+
+/// Why "onnx" cannot be had: no card of that name has the role of a captioner.
+fn no_onnx_captioner(config: &Config, key: &str) -> ConfigError {
+    let known: Vec<&str> = MODELS
+        .iter()
+        .filter(|def| def.card().is_ok_and(|card| card.role == "captioner"))
+        .map(|def| def.name)
+        .collect();
+    let what = match (&config.models.captioner, known.is_empty()) {
+        (_, true) => "this version has no ONNX captioner; use \"endpoint\"".to_owned(),
+        (None, _) => format!("models.captioner is not set; known: {}", known.join(", ")),
+        (Some(name), _) => format!("no captioner `{name}`; known: {}", known.join(", ")),
+    };
+    ConfigError::one(key, what)
 }
 
 fn prompt(key: &str, name: &str) -> Result<PromptText, ConfigError> {

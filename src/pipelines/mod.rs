@@ -19,7 +19,7 @@ pub use runner::{RunRequest, RunResult, run};
 pub use scenes::{SceneList, SceneSpan, find_scenes};
 pub use status::{Status, status};
 
-use crate::config::{Config, FilterChoice, Loaded, load};
+use crate::config::{Config, FilterChoice, Loaded, Source, load};
 use crate::core::{ConfigError, Range};
 use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS};
 
@@ -113,7 +113,17 @@ pub fn load_pipeline(pipeline: &str, sets: &[String]) -> Result<Loaded, ConfigEr
             ConfigError::one(pipeline, what)
         })?,
     };
-    let loaded = load(&text, pipeline, sets, &filter_names())?;
+    let mut loaded = load(&text, pipeline, sets, &filter_names())?;
+    if built_in.is_some() {
+        // The recipe that is built in is the default, spelled out.
+        for (_, source) in loaded
+            .origins
+            .values_mut()
+            .filter(|(_, source)| *source == Source::File)
+        {
+            *source = Source::Default;
+        }
+    }
     if PIPELINES
         .iter()
         .all(|def| def.name != loaded.config.pipeline)

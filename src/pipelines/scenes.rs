@@ -138,7 +138,7 @@ fn collect<T>(
     let mut deliver = |outcome| match outcome {
         Outcome::Emitted(item) => items.push(item),
         Outcome::Failed(error) => failed = Some(error),
-        Outcome::Rejected(_) => {}
+        Outcome::Rejected(_) | Outcome::Signal(_) => {}
     };
     work(&mut Outbox::new(context, &mut deliver))?;
     match failed {

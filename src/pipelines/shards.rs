@@ -59,7 +59,7 @@ impl Chunks {
                     .str(&before)
                     .json(&keys);
                 let made = Fingerprint::from_hash(hash.finish());
-                before = made.as_str().to_owned();
+                made.as_str().clone_into(&mut before);
                 made
             })
             .collect();

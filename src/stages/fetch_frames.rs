@@ -57,9 +57,21 @@ impl Worker for FetchWorker {
         pair: PairCandidate,
         out: &mut Outbox<'_, FramePair>,
     ) -> Result<(), ItemError> {
+        let video = Arc::clone(&pair.scene.video);
+        self.fetch(pair, out)
+            .map_err(|error| error.without_path(video.file.path()))
+    }
+}
+
+impl FetchWorker {
+    fn fetch(
+        &mut self,
+        pair: PairCandidate,
+        out: &mut Outbox<'_, FramePair>,
+    ) -> Result<(), ItemError> {
         let video = &pair.scene.video;
         let bytes = u64::from(video.info.width) * u64::from(video.info.height) * 3;
-        let permit = self.stage.budget.acquire(bytes * 2);
+        let permit = out.wait(|| self.stage.budget.acquire(bytes * 2));
         let options = OpenOptions {
             decode_threads: self.stage.decode_threads,
             deadline: out.context().deadline,

@@ -62,7 +62,8 @@ impl Worker for Ingest {
             decode_threads: 1,
             deadline: out.context().deadline,
         };
-        let info = probe(file.path(), &options, self.crop_black_bars)?;
+        let info = probe(file.path(), &options, self.crop_black_bars)
+            .map_err(|error| error.without_path(file.path()))?;
         out.emit(Arc::new(Video {
             id,
             entry: Arc::new(entry),

@@ -21,6 +21,9 @@ const LOGIC_VERSION: i64 = 1;
 /// Width of the small picture for motion, stillness and pair proposals, pixels.
 const SMALL_WIDTH_PX: u32 = 256;
 
+/// Frames after which an item counts as getting on.
+const FRAMES_PER_SIGN_OF_LIFE: u64 = 64;
+
 /// Makes a detector for one worker.
 pub type DetectorFactory =
     Arc<dyn Fn() -> Result<Box<dyn SceneDetector>, FatalError> + Send + Sync>;
@@ -175,7 +178,9 @@ impl Worker for SplitWorker {
     type Out = Scene;
 
     fn process(&mut self, video: Arc<Video>, out: &mut Outbox<'_, Scene>) -> Result<(), ItemError> {
-        let summary = self.split(&video, out)?;
+        let summary = self
+            .split(&video, out)
+            .map_err(|error| error.without_path(video.file.path()))?;
         if let Some(damage) = summary.damage {
             let what = format!("{} frames were decoded: {damage}", summary.frames);
             out.fail(ItemError::new(ErrorKind::Corrupt, what));
@@ -287,12 +292,17 @@ impl<'a> Pass<'a> {
 
         while let Some(stamp) = reader.next_frame()? {
             frames += 1;
+            if frames.is_multiple_of(FRAMES_PER_SIGN_OF_LIFE) {
+                out.progress();
+                reader.set_deadline(out.context().deadline);
+            }
             let small = reader.picture(SizeRule::MaxWidth(SMALL_WIDTH_PX))?;
             let luma = small.luma();
             if let Some(sample) = self.builder.newest_sample() {
                 sample.next = Some((stamp.pts, small.clone()));
             }
-            let is_on_grid = next_grid.is_none_or(|due| stamp.pts.0 >= due);
+            // A frame that the decoder had to make up is nobody's training target.
+            let is_on_grid = !stamp.is_damaged && next_grid.is_none_or(|due| stamp.pts.0 >= due);
             let sample = if is_on_grid {
                 let first = next_grid.unwrap_or(stamp.pts.0);
                 next_grid = Some(first + ((stamp.pts.0 - first) / grid_ticks + 1) * grid_ticks);
@@ -332,6 +342,7 @@ impl<'a> Pass<'a> {
             self.forget_before(decided);
             for scene in done.drain(..) {
                 self.emit(scene, out);
+                reader.set_deadline(out.context().deadline);
             }
         }
         if frames == 0 {
@@ -414,7 +425,7 @@ impl<'a> Pass<'a> {
             .iter()
             .map(|f| bytes(&f.image) + bytes(&f.small) + f.next.as_ref().map_or(0, |n| bytes(&n.1)))
             .sum();
-        let permit = Some(self.stage.budget.acquire(total));
+        let permit = Some(out.wait(|| self.stage.budget.acquire(total)));
         let scene = Scene {
             id: Scene::id_of(&self.video.id, pts),
             video: Arc::clone(self.video),

@@ -1,5 +1,7 @@
 //! The prompt texts of `prompts/`, embedded; their hash is part of every row they had a part in.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 /// A versioned text.
@@ -31,11 +33,11 @@ impl PromptText {
     /// `name@sha256:12`.
     pub fn label(&self) -> String {
         let digest = Sha256::digest(self.text.as_bytes());
-        let hex: String = digest
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut hex = String::new();
+        for byte in digest.iter().take(6) {
+            // Writing into a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
         format!("{}@{hex}", self.name)
     }
 }
