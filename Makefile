@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test build setup fmt lint docs bench-viewpoint clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-viewpoint clean-demo ci
 
 BIN := target/release/framewright
 
@@ -13,6 +13,9 @@ demo: build      ## Sets up, builds, fetches weights and clips, mines edit pairs
 
 test: setup      ## Sets up and runs every test
 	@bash scripts/test.sh
+
+test-slow: setup ## Runs the tests that take minutes too (need test clips)
+	@cargo test --locked --test it -- --ignored --nocapture
 
 build:           ## Sets up and builds target/release/framewright
 	@bash scripts/setup.sh --no-tests
@@ -30,7 +33,7 @@ lint:            ## Formatting and clippy, warnings are errors
 	@cargo clippy --all-targets --locked -- -D warnings
 
 docs:            ## Regenerates docs/config.md and docs/row-schema.md
-	@FRAMEWRIGHT_BLESS=1 cargo test --locked --quiet generated_docs
+	@FRAMEWRIGHT_BLESS=1 cargo test --locked --quiet --test it generated_docs
 
 bench-viewpoint: ## Measures the viewpoint filter against known camera motion (needs test clips)
 	@cargo run --release --locked --quiet --example viewpoint_roc

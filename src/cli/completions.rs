@@ -1,5 +1,7 @@
 //! completions: shell completions on stdout.
 
+use std::io::Write as _;
+
 use clap::{Args, CommandFactory};
 
 use super::{Cli, Exit};
@@ -12,14 +14,12 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Exit {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut command = Cli::command();
-        clap_complete::generate(
-            self.shell,
-            &mut command,
-            "framewright",
-            &mut std::io::stdout().lock(),
-        );
-        Exit::Done
+        // The generator panics where nobody reads, so it does not write to stdout itself.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "framewright", &mut script);
+        std::io::stdout().lock().write_all(&script)?;
+        Ok(Exit::Done)
     }
 }

@@ -108,7 +108,7 @@ impl Cli {
             Command::Inspect(verb) => verb.run(),
             Command::Models(verb) => verb.run(),
             Command::Config(verb) => verb.run(),
-            Command::Completions(verb) => Ok(verb.run()),
+            Command::Completions(verb) => verb.run(),
         };
         result.unwrap_or_else(|error| {
             if is_broken_pipe(&error) {

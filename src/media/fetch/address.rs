@@ -33,7 +33,8 @@ pub(super) fn resolve(
         .collect();
     if !allow_private && let Some(inside) = addresses.iter().find(|at| !is_public(at.ip())) {
         return Err(refused(format!(
-            "host {host} is the private address {}; allow private addresses to fetch from there",
+            "host {host} is the private address {}; set ingest.allow_private_addresses to fetch \
+             from there",
             inside.ip()
         )));
     }
