@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 use ort::session::SessionInputValue;
+use ort::ep::CPU;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 
@@ -132,6 +133,8 @@ fn build(
         // Spinning threads would take the cores that decoding needs.
         .with_intra_op_spinning(false)?
         .with_prepacking(options.prepacking)?
-        .with_config_entry(WEIGHTS_FOLDER, &folder)?;
+        .with_config_entry(WEIGHTS_FOLDER, &folder)?
+        // An arena keeps the largest run's memory for ever, doubled; a session a worker is enough.
+        .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?;
     builder.commit_from_memory(graph)
 }
