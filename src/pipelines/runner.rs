@@ -239,8 +239,8 @@ pub fn run(
         .chain(roots)
         .run(runner, &options, &monitor, &mut sink)?;
 
+    chunks.check_counts()?;
     let funnel = chunks.funnel();
-    funnel.check().map_err(FatalError::Refused)?;
     report(&dir, &config, &context, &filters, &funnel, &chunks)?;
     drop(lock);
     Ok(RunResult {

@@ -291,6 +291,20 @@ impl Chunks {
         funnel
     }
 
+    /// Checks that no counted item is gone. Chunks and open rows are checked one by one: the rows of
+    /// an open chunk have not been compared for duplicates yet.
+    ///
+    /// # Errors
+    /// [`FatalError::Refused`] with stage and numbers.
+    pub(super) fn check_counts(&self) -> Result<(), FatalError> {
+        let done = self.done.values().map(|line| &line.funnel);
+        let open = self.committed.values().map(|row| &row.counts);
+        for funnel in done.chain(open) {
+            funnel.check().map_err(FatalError::Refused)?;
+        }
+        Ok(())
+    }
+
     /// Finished shards, in order.
     pub(super) fn shard_paths(&self) -> Vec<PathBuf> {
         let names = self.done.values().filter_map(|line| line.shard.as_ref());

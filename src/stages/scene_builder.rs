@@ -90,12 +90,14 @@ impl SceneBuilder {
         self.cuts.push_back(cut);
     }
 
-    /// Settles every frame before `decided`: no cut will come there any more.
+    /// Settles every frame before `decided`: no cut will come there any more. The newest frame
+    /// waits in any case, as its sample wants the next frame's picture.
     pub(super) fn settle(&mut self, decided: FrameIndex, done: &mut Vec<BuiltScene>) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|notes| notes.index < decided)
+        while self.waiting.len() > 1
+            && self
+                .waiting
+                .front()
+                .is_some_and(|notes| notes.index < decided)
         {
             if let Some(notes) = self.waiting.pop_front() {
                 self.place(notes, done);
@@ -105,7 +107,9 @@ impl SceneBuilder {
 
     /// Ends the video; `end_pts` is when its last frame's display ends.
     pub(super) fn finish(&mut self, end_pts: Pts, done: &mut Vec<BuiltScene>) {
-        self.settle(FrameIndex(u32::MAX), done);
+        while let Some(notes) = self.waiting.pop_front() {
+            self.place(notes, done);
+        }
         if let Some(open) = self.open.take() {
             done.push(open.close(end_pts, None));
         }

@@ -109,9 +109,11 @@ struct Replay {
 }
 
 impl Replay {
+    /// Gives the cuts whose next scene has begun at `index`, as a detector would: later than the
+    /// cut, so that its frames are still undecided.
     fn upto(&mut self, index: FrameIndex, out: &mut Vec<Cut>) {
         while let Some((end, start, score)) = self.cuts.as_slice().first().copied()
-            && end <= index.0
+            && start <= index.0
         {
             out.push(Cut {
                 scene_end: FrameIndex(end),
@@ -120,6 +122,12 @@ impl Replay {
             });
             self.cuts.next();
         }
+    }
+
+    /// First frame that a cut still to come may belong to.
+    fn decided(&self, index: FrameIndex) -> FrameIndex {
+        let next = self.cuts.as_slice().first();
+        FrameIndex(next.map_or(index.0 + 1, |(end, ..)| (*end).min(index.0 + 1)))
     }
 }
 
@@ -147,7 +155,7 @@ impl CutSource<'_> {
             }
             Self::Replay(replay) => {
                 replay.upto(index, cuts);
-                Ok(FrameIndex(index.0 + 1))
+                Ok(replay.decided(index))
             }
         }
     }
@@ -328,6 +336,8 @@ impl<'a> Pass<'a> {
             });
             before = Some(luma);
             self.recent_pts.push_back((stamp.index, stamp.pts));
+            // The video's start counts as a cut, however late the detector tells of the first one.
+            self.last_start.get_or_insert(stamp.pts);
             if frames > 1 {
                 last_step = stamp.pts.0 - end_pts.0;
             }
@@ -396,10 +406,7 @@ impl<'a> Pass<'a> {
                 .front()
                 .is_some_and(|(index, _)| *index < decided)
         {
-            let front = self.recent_pts.pop_front();
-            if self.last_start.is_none() {
-                self.last_start = front.map(|(_, pts)| pts);
-            }
+            self.recent_pts.pop_front();
         }
     }
 

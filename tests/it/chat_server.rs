@@ -1,6 +1,6 @@
 //! A real local server, with answers made up by the test.
 
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 

@@ -12,7 +12,7 @@ use crate::program::{Ran, call, run, run_command};
 use crate::run_folder::{digests, shared_folder};
 
 /// More rows than are in flight at once with one worker a stage.
-const ROWS: usize = 24;
+const ROWS: usize = 16;
 const SETTINGS: [&str; 4] = ["-j", "1", "--set", "output.chunk_rows=5"];
 const KILLS: u32 = 5;
 

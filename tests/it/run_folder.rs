@@ -105,7 +105,12 @@ pub(crate) fn reasons(out: &Path, outcome: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for row in rejects(out).iter().filter(|row| row["outcome"] == outcome) {
         let (stage, reason) = (text(row, "stage"), text(row, "reason"));
-        *counts.entry(format!("{stage}/{reason}")).or_default() += 1;
+        // Reasons of rejections begin with their stage; kinds of failures do not.
+        let name = match reason.strip_prefix(stage) {
+            Some(_) => reason.to_owned(),
+            None => format!("{stage}/{reason}"),
+        };
+        *counts.entry(name).or_default() += 1;
     }
     counts
 }
