@@ -209,9 +209,19 @@ fn leaves(table: &Table, prefix: &str, out: &mut BTreeMap<String, String>) {
         match value {
             Value::Table(inner) => leaves(inner, &path, out),
             value => {
-                out.insert(path, value.to_string());
+                out.insert(path, text_of(value));
             }
         }
+    }
+}
+
+/// A value as TOML text; a number that was kept in 32 bits is written with their digits.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Float(number) if f64::from(*number as f32) == *number => {
+            Value::Float((*number as f32).to_string().parse().unwrap_or(*number)).to_string()
+        }
+        value => value.to_string(),
     }
 }
 

@@ -367,7 +367,7 @@ impl Default for SampleFrames {
 
 /// Smallest and largest time between the two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Gap {
     /// Seconds.
     #[schemars(range(min = 0.0))]
@@ -375,6 +375,12 @@ pub struct Gap {
     /// Seconds.
     #[schemars(range(min = 0.0))]
     pub max: f64,
+}
+
+impl Default for Gap {
+    fn default() -> Self {
+        Self { min: 0.5, max: 6.0 }
+    }
 }
 
 /// Choosing two frames of a scene.
@@ -391,7 +397,7 @@ pub struct ProposePairs {
 impl Default for ProposePairs {
     fn default() -> Self {
         Self {
-            gap_secs: Gap { min: 0.5, max: 6.0 },
+            gap_secs: Gap::default(),
             max_per_scene: 6,
         }
     }

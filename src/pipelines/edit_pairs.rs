@@ -131,6 +131,7 @@ impl EditPairs {
                     .instruct
                     .unwrap_or(if is_measured { half } else { 4 }),
                 memo: (!is_measured).then(|| memo.clone()),
+                is_remote: config.instruct.writer == InstructionWriter::Endpoint,
             },
             judge: Judge {
                 judge_identity: judge

@@ -52,9 +52,9 @@ impl RunDir {
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
-    /// Failed roots, one a line, for people and for `retry`.
-    pub fn quarantine(&self) -> PathBuf {
-        self.root.join("quarantine.jsonl")
+    /// Shards and reject tables of other settings or another manifest, by fingerprint.
+    pub fn superseded(&self, fingerprint: &str) -> PathBuf {
+        self.root.join("superseded").join(fingerprint)
     }
     /// A chunk's shard.
     pub fn shard(&self, pipeline: &str, chunk: u32) -> PathBuf {

@@ -178,9 +178,10 @@ pub fn run(
     store::create_dir(prepared.dir.root())?;
     let lock = store::lock_dir(prepared.dir.root())?;
     prepared.dir.prepare()?;
+    let before = prepared.dir.info()?;
     prepared.dir.claim(&prepared.info)?;
     let mut chunks = prepared.chunks()?;
-    chunks.remove_strays()?;
+    chunks.set_strays_aside(before.as_ref())?;
 
     let Prepared {
         config,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::run_dir::RunDir;
+use super::run_dir::{RunDir, RunInfo};
 use crate::core::{FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, RootCounts};
 use crate::engine::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine};
 use crate::io::{
@@ -182,20 +182,31 @@ impl Chunks {
         self.committed.insert(row, Committed { files, counts });
     }
 
-    /// Deletes shards and reject tables that no finished chunk of this manifest owns.
+    /// Moves shards and reject tables that no finished chunk of this manifest and these settings
+    /// owns out of the way, so that the folder never mixes two data sets and none is lost.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn remove_strays(&self) -> Result<(), FatalError> {
+    pub(super) fn set_strays_aside(&self, before: Option<&RunInfo>) -> Result<(), FatalError> {
         let mut owned = BTreeSet::new();
         for (chunk, line) in &self.done {
             owned.extend(line.shard.iter().map(|name| self.dir.root().join(name)));
             owned.insert(self.dir.reject_table(*chunk));
         }
+        let name = before.map_or("unknown", |info| &info.fingerprint);
+        let aside = self.dir.superseded(name.get(..12).unwrap_or(name));
         for folder in [self.dir.shards(), self.dir.rejects()] {
             for path in store::list(&folder)? {
+                let Ok(place) = path.strip_prefix(self.dir.root()) else {
+                    continue;
+                };
                 if !owned.contains(&path) {
-                    store::remove(&path)?;
+                    tracing::warn!(
+                        "{}: of another run, moved to {}",
+                        place.display(),
+                        aside.display()
+                    );
+                    store::move_file(&path, &aside.join(place))?;
                 }
             }
         }

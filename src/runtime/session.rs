@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use ndarray::ArrayD;
-use ort::session::SessionInputValue;
 use ort::ep::CPU;
+use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 

@@ -55,7 +55,10 @@ impl Worker for Ingest {
     ) -> Result<(), ItemError> {
         let file = match &entry.local_path {
             Some(path) => LocalFile::kept(path.clone()),
-            None => LocalFile::temporary(fetch(&entry.uri, &self.download_dir, &self.fetch)?),
+            None => {
+                let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
+                LocalFile::temporary(fetched)
+            }
         };
         let id = hash_file(file.path())?;
         let options = OpenOptions {

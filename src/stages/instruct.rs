@@ -27,6 +27,8 @@ pub struct Instruct {
     pub workers: usize,
     /// Remembers answers; none where writing is cheaper than remembering.
     pub memo: Option<Memo>,
+    /// Whether the writer waits for a service, with time limits of its own.
+    pub is_remote: bool,
 }
 
 impl Instruct {
@@ -117,6 +119,11 @@ impl Worker for InstructWorker {
     type Out = Draft;
 
     fn process(&mut self, pair: FramePair, out: &mut Outbox<'_, Draft>) -> Result<(), ItemError> {
+        let written = if self.stage.is_remote {
+            out.wait(|| self.written(&pair))?
+        } else {
+            self.written(&pair)?
+        };
         let mut reject = |reason: &str, words: String| {
             let mut detail = pair_detail(
                 &pair.scene,
@@ -131,7 +138,7 @@ impl Worker for InstructWorker {
                 detail,
             });
         };
-        match self.written(&pair)? {
+        match written {
             Written::NoClearEdit(words) => reject("no_clear_edit", words),
             Written::Refused(words) => reject("refused", words),
             Written::Instruction(instruction) => {

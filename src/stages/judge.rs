@@ -110,7 +110,8 @@ impl Worker for JudgeWorker {
     type Out = Draft;
 
     fn process(&mut self, mut draft: Draft, out: &mut Outbox<'_, Draft>) -> Result<(), ItemError> {
-        let judged = self.judged(&draft)?;
+        // A judge is asked over the network and has time limits of its own.
+        let judged = out.wait(|| self.judged(&draft))?;
         let pair = &draft.pair;
         let detail = || {
             pair_detail(

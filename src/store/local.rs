@@ -115,6 +115,17 @@ pub fn remove(path: &Path) -> Result<(), FatalError> {
     }
 }
 
+/// Moves a file to another place of the same run, durably; the folder is made if it is missing.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn move_file(from: &Path, to: &Path) -> Result<(), FatalError> {
+    let folder = folder_of(to);
+    create_dir(folder)?;
+    rename(from, to).map_err(|error| FatalError::disk(from, error))?;
+    sync_folder(folder)
+}
+
 /// The paths in a folder, sorted, without temporary files; none if there is no such folder.
 ///
 /// # Errors
