@@ -4,4 +4,5 @@ mod local;
 
 pub use local::{
     Appender, RunLock, create_dir, list, lock_dir, publish, publish_bytes, read, remove,
+    remove_temporaries,
 };
