@@ -65,7 +65,8 @@ impl RunDir {
         self.rejects().join(format!("{chunk:05}.parquet"))
     }
 
-    /// Makes the folders and empties `tmp`.
+    /// Makes the folders, empties `tmp` and deletes what a killed process left half written. Only
+    /// for who holds the folder's lock.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -78,6 +79,11 @@ impl RunDir {
             self.tmp(),
         ] {
             store::create_dir(&dir)?;
+            store::remove_temporaries(&dir)?;
+        }
+        store::remove_temporaries(&self.root)?;
+        for path in store::list(&self.tmp())? {
+            store::remove(&path)?;
         }
         Ok(())
     }

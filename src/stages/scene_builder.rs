@@ -240,6 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_waits_for_the_next_frame_even_when_it_is_decided() {
+        let image = crate::core::Rgb8::from_fn(2, 2, |_, _| [0; 3]);
+        let mut builder = SceneBuilder::new(4);
+        builder.frame(FrameNotes {
+            sample: Some(SampledFrame {
+                index: FrameIndex(0),
+                pts: Pts(0),
+                image: image.clone(),
+                next: None,
+                small: image,
+            }),
+            ..notes(0)
+        });
+        builder.settle(FrameIndex(1), &mut Vec::new());
+        assert!(builder.newest_sample().is_some());
+    }
+
+    #[test]
     fn hard_cuts_tile_the_video() {
         assert_eq!(
             build(10, &[cut(4, 4)], 0),

@@ -145,6 +145,25 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, FatalError> {
     Ok(paths)
 }
 
+/// Deletes what a killed process left half written in a folder; only for who holds its lock.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn remove_temporaries(folder: &Path) -> Result<(), FatalError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FatalError::disk(folder, error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|e| FatalError::disk(folder, e))?.path();
+        if path.extension() == Some(OsStr::new("tmp")) && path.is_file() {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// An append-only file whose appends are durable one by one.
 #[derive(Debug)]
 pub struct Appender {
@@ -251,6 +270,17 @@ pub fn lock_dir(folder: &Path) -> Result<RunLock, FatalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_written_files_of_dead_processes_go() {
+        let folder = tempfile::tempdir().unwrap();
+        publish_bytes(&folder.path().join("a.parquet"), b"whole").unwrap();
+        let half = temporary_beside(&folder.path().join("b.parquet"));
+        publish_bytes(&half, b"half").unwrap();
+        remove_temporaries(folder.path()).unwrap();
+        assert!(folder.path().join("a.parquet").is_file() && !half.exists());
+        remove_temporaries(&folder.path().join("none")).unwrap();
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_no_temporary() {

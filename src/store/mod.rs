@@ -4,4 +4,5 @@ mod local;
 
 pub use local::{
     Appender, RunLock, create_dir, list, lock_dir, move_file, publish, publish_bytes, read, remove,
+    remove_temporaries,
 };
