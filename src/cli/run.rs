@@ -69,7 +69,11 @@ impl Run {
         }
         // The parent holds no state: a crash of native code ends the worker process only.
         let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
-        arguments.push("--worker".into());
+        let verb = arguments
+            .iter()
+            .position(|argument| argument == "run")
+            .unwrap_or_default();
+        arguments.insert(verb + 1, "--worker".into());
         let program = std::env::current_exe()?;
         let command = move || {
             let mut command = std::process::Command::new(&program);

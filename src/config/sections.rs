@@ -74,7 +74,7 @@ pub struct Limits {
     #[schemars(schema_with = "super::schema::byte_size")]
     pub memory_bytes: ByteSize,
     /// Longest time that an item may go without progress in a stage, seconds.
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 10_000_000.0))]
     pub item_secs: f64,
     /// The run stops when more than this share of the first 50 videos fail for the same reason.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -204,7 +204,7 @@ pub struct Ingest {
     #[schemars(schema_with = "super::schema::byte_size")]
     pub download_max_bytes: ByteSize,
     /// Longest download, seconds.
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 10_000_000.0))]
     pub download_secs: f64,
     /// Whether http(s) addresses may lead into private networks.
     pub allow_private_addresses: bool,
@@ -513,7 +513,7 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_env: Option<String>,
     /// Longest wait for one answer, seconds.
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 10_000_000.0))]
     pub timeout_secs: f64,
     /// Further tries after an error that may pass.
     #[schemars(range(min = 0, max = 20))]

@@ -152,7 +152,8 @@ impl<'a, T> Desk<'a, T> {
             path: path.clone(),
             since,
             deadline: super::monitor::later(since, limit),
-            waiting_since: None,
+            // Writing a chunk's shard takes as long as it takes; it is no item that could hang.
+            waiting_since: Some(since),
         });
         let result = work(self.sink);
         self.crew.monitor.end(0);

@@ -246,9 +246,12 @@ impl Monitor {
     }
 }
 
-/// A time that much later, or the same where the clock cannot say it.
+/// A time that much later, or ten years later where the clock cannot say it.
 pub(super) fn later(from: Instant, by: Duration) -> Instant {
-    from.checked_add(by).unwrap_or(from)
+    let years = Duration::from_hours(24 * 3650);
+    from.checked_add(by)
+        .or_else(|| from.checked_add(years))
+        .unwrap_or(from)
 }
 
 fn busy_of(activity: &Activity) -> Busy {

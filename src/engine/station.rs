@@ -285,7 +285,11 @@ fn keep_caught_panics_silent() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if IS_CATCHING.get() {
-                PANIC_PLACE.set(info.location().map(ToString::to_string));
+                // The whole path would be one of the machine that compiled it.
+                PANIC_PLACE.set(info.location().map(|place| {
+                    let file = place.file().rsplit('/').next().unwrap_or_default();
+                    format!("{file}:{}", place.line())
+                }));
             } else {
                 usual(info);
             }

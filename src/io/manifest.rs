@@ -153,12 +153,13 @@ impl Gathered {
     }
 
     fn add_path(&mut self, path: &Path) {
-        // A file found in a folder is named from there, so that rows do not depend on the machine.
-        let name = path
-            .strip_prefix(&self.file)
-            .ok()
-            .filter(|name| !name.as_os_str().is_empty());
-        let Some(uri) = name.unwrap_or(path).to_str() else {
+        // A file that was found is named from the folder that was searched, so that rows do not
+        // depend on the machine.
+        let Some(uri) = path
+            .strip_prefix(searched(&self.file))
+            .unwrap_or(path)
+            .to_str()
+        else {
             let place = path.display().to_string();
             let what = "the file's name is not UTF-8; rename it";
             return self.manifest.problems.push(Problem::new(place, what));
@@ -170,6 +171,19 @@ impl Gathered {
             local_path: Some(path.to_path_buf()),
         });
     }
+}
+
+/// The folder that a folder, a pattern or a single video names.
+fn searched(given: &Path) -> &Path {
+    if given.is_dir() {
+        return given;
+    }
+    let has_wildcard = |path: &Path| path.to_string_lossy().contains(['*', '?', '[']);
+    let mut folder = given.parent().unwrap_or(given);
+    while !given.is_file() && has_wildcard(folder) {
+        folder = folder.parent().unwrap_or(Path::new(""));
+    }
+    folder
 }
 
 /// The scheme of `scheme://…`, lower case.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::edit_pairs::EditPairs;
 use super::run_dir::{RunDir, RunInfo};
-use super::shards::Chunks;
+use super::shards::{Chunks, root_key};
 use super::sink::RunSink;
 use super::{FilterInfo, Models, filter_infos, load_pipeline};
 use crate::config::{Config, JudgeBackend, Limits, Workers};
@@ -182,6 +182,7 @@ pub fn run(
     prepared.dir.claim(&prepared.info)?;
     let mut chunks = prepared.chunks()?;
     chunks.set_strays_aside(before.as_ref())?;
+    chunks.remove_orphans()?;
 
     let Prepared {
         config,
@@ -210,7 +211,7 @@ pub fn run(
     let roots = entries.into_iter().zip(0_u32..).filter_map(|(entry, row)| {
         open_rows.contains(&row).then(|| Root {
             row,
-            key: entry.key(),
+            key: root_key(&entry),
             label: entry.uri.clone(),
             item: entry,
         })

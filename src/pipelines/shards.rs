@@ -1,15 +1,22 @@
 //! Chunks of the manifest: which rows are committed, and their shard once all are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::run_dir::{RunDir, RunInfo};
-use crate::core::{FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, RootCounts};
+use crate::core::{ErrorKind, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, RootCounts};
 use crate::engine::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine};
 use crate::io::{
     ChunkJob, DuplicateIndex, KeptHash, RowColumns, SpoolFiles, SpooledRow, assemble_chunk,
 };
 use crate::store;
+
+/// Kinds of failure that the next run of the same command tries again.
+const RETRYABLE: [ErrorKind; 3] = [
+    ErrorKind::Timeout,
+    ErrorKind::Remote,
+    ErrorKind::OutOfMemory,
+];
 
 /// A row whose results are durable in the spool.
 #[derive(Clone, Debug)]
@@ -49,7 +56,7 @@ impl Chunks {
         entries: &[ManifestEntry],
         fingerprint: &Fingerprint,
     ) -> Result<Self, FatalError> {
-        let keys: Vec<String> = entries.iter().map(ManifestEntry::key).collect();
+        let keys: Vec<String> = entries.iter().map(root_key).collect();
         let mut before = String::new();
         let fingerprints = keys
             .chunks(chunk_rows as usize)
@@ -82,25 +89,33 @@ impl Chunks {
 
     fn read_done(&mut self) -> Result<(), FatalError> {
         let mut found = BTreeMap::new();
+        let mut has_others = false;
         Ledger::read(&self.dir.ledger(), |line| {
             if let LedgerLine::Chunk(line) = line {
-                let fits = self.fingerprints.get(line.chunk as usize) == Some(&line.fp);
-                if fits {
+                // Chunks of all settings share their shard's name: only the newest line can hold.
+                if self.fingerprints.get(line.chunk as usize) == Some(&line.fp) {
                     found.insert(line.chunk, line);
+                } else {
+                    has_others = true;
+                    found.remove(&line.chunk);
                 }
             }
         })?;
         // Chunks are finished in order; one after a gap was made by another manifest.
         for chunk in 0..self.fingerprints.len() as u32 {
-            let Some(line) = found.remove(&chunk) else {
+            let Some(mut line) = found.remove(&chunk) else {
                 break;
             };
-            let shard = line.shard.as_ref().map(|name| self.dir.root().join(name));
-            if shard.is_some_and(|path| !path.is_file()) {
-                break;
+            if let Some(name) = &line.shard {
+                let path = self.dir.root().join(name);
+                // A run of other settings may have died right after it replaced the shard.
+                if !path.is_file() || (has_others && hash_of(&path)? != line.blake3) {
+                    break;
+                }
             }
             self.duplicates
                 .restore(line.hashes.iter().filter_map(|text| KeptHash::parse(text)));
+            line.hashes = Vec::new();
             self.done.insert(chunk, line);
             self.next = chunk + 1;
         }
@@ -136,8 +151,14 @@ impl Chunks {
                 .into_iter()
                 .flatten()
                 .all(|name| spool.join(name).is_file());
+            // A failure that may pass is tried again while its chunk is open.
+            let may_pass = line.funnel.stages.iter().any(|(_, counts)| {
+                RETRYABLE
+                    .iter()
+                    .any(|kind| counts.failed.contains_key(kind.name()))
+            });
             // A row that moved in the manifest would be ordered by its old number.
-            if &line.fp == fingerprint && line.row == *row && is_there {
+            if &line.fp == fingerprint && line.row == *row && is_there && !may_pass {
                 committed.insert(
                     *row,
                     Committed {
@@ -193,6 +214,17 @@ impl Chunks {
             owned.extend(line.shard.iter().map(|name| self.dir.root().join(name)));
             owned.insert(self.dir.reject_table(*chunk));
         }
+        let ours = |path: &Path| {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let number = name.strip_suffix(".parquet").unwrap_or_default();
+            let number = number
+                .strip_prefix(&format!("{}-", self.pipeline))
+                .unwrap_or(number);
+            number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let name = before.map_or("unknown", |info| &info.fingerprint);
         let aside = self.dir.superseded(name.get(..12).unwrap_or(name));
         for folder in [self.dir.shards(), self.dir.rejects()] {
@@ -200,7 +232,7 @@ impl Chunks {
                 let Ok(place) = path.strip_prefix(self.dir.root()) else {
                     continue;
                 };
-                if !owned.contains(&path) {
+                if ours(&path) && !owned.contains(&path) {
                     tracing::warn!(
                         "{}: of another run, moved to {}",
                         place.display(),
@@ -208,6 +240,27 @@ impl Chunks {
                     );
                     store::move_file(&path, &aside.join(place))?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes spools that no committed row owns: what a death between two steps left behind.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn remove_orphans(&self) -> Result<(), FatalError> {
+        let owned: BTreeSet<&str> = self
+            .committed
+            .values()
+            .flat_map(|done| [&done.files.samples, &done.files.rejects])
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        for path in store::list(&self.spool_dir())? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if path.is_file() && name.is_some_and(|name| !owned.contains(name)) {
+                store::remove(&path)?;
             }
         }
         Ok(())
@@ -266,7 +319,16 @@ impl Chunks {
         counts.passed = report.rows;
         counts.rejected.clone_from(&report.duplicates);
         funnel.check().map_err(FatalError::Refused)?;
-        let line = ChunkLine {
+        let found = report.rows + report.num_duplicates();
+        if found != made {
+            return Err(FatalError::Refused(format!(
+                "chunk {chunk} has {made} samples in its commit log, but {} in its spools; remove \
+                 the folder {} and run again",
+                found,
+                self.dir.spool().display()
+            )));
+        }
+        let mut line = ChunkLine {
             v: LEDGER_VERSION,
             chunk,
             fp: self.fingerprints[chunk as usize].clone(),
@@ -281,6 +343,8 @@ impl Chunks {
             extra: serde_json::Map::new(),
         };
         ledger.append(&LedgerLine::Chunk(line.clone()))?;
+        // The index has them; twice would be much for a large run.
+        line.hashes = Vec::new();
         self.done.insert(chunk, line);
         for files in rows.iter().map(|row| &row.files) {
             for name in [&files.samples, &files.rejects].into_iter().flatten() {
@@ -327,4 +391,26 @@ impl Chunks {
         let paths = self.done.keys().map(|chunk| self.dir.reject_table(*chunk));
         paths.filter(|path| path.is_file()).collect()
     }
+}
+
+/// Identity of a manifest row in the commit log: what it says, and the size of a local file, so
+/// that another file under the same name is another input.
+pub(super) fn root_key(entry: &ManifestEntry) -> String {
+    let file = entry
+        .local_path
+        .as_ref()
+        .and_then(|path| std::fs::metadata(path).ok());
+    let bytes = file.map_or(-1, |file| file.len() as i64);
+    let hash = Hasher::new("root").str(&entry.key()).int(bytes).finish();
+    Fingerprint::from_hash(hash).as_str().to_owned()
+}
+
+/// BLAKE3 of a file, hexadecimal, as commit lines have it.
+fn hash_of(path: &Path) -> Result<Option<String>, FatalError> {
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path).map_err(|error| FatalError::disk(path, error))?;
+    hasher
+        .update_reader(file)
+        .map_err(|error| FatalError::disk(path, error))?;
+    Ok(Some(hasher.finalize().to_hex().to_string()))
 }

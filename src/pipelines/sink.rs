@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::shards::Chunks;
-use crate::core::{FatalError, Fingerprint, ItemError, ItemPath, RootCounts, Sample, VideoId};
+use crate::core::{
+    FatalError, Fingerprint, Hasher, ItemError, ItemPath, Key, RootCounts, Sample, VideoId,
+};
 use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
 
@@ -30,7 +32,12 @@ impl RunSink<'_> {
         match self.open.entry(root.row) {
             std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
-                let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &root.key)?;
+                // Runs of other settings must not write to the same name.
+                let name = Hasher::new("spool")
+                    .str(self.fingerprint.as_str())
+                    .str(&root.key);
+                let key = Key::from_hash(name.finish()).as_str().to_owned();
+                let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &key)?;
                 Ok(free.insert(OpenRoot {
                     spool,
                     video_id: None,

@@ -1,5 +1,6 @@
 //! ingest: gets at the bytes of a manifest entry, hashes them and looks at the first frame.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Worker for Ingest {
                 LocalFile::temporary(fetched)
             }
         };
-        let id = hash_file(file.path())?;
+        let id = hash_file(file.path(), out)?;
         let options = OpenOptions {
             decode_threads: 1,
             deadline: out.context().deadline,
@@ -77,8 +78,11 @@ impl Worker for Ingest {
     }
 }
 
+/// Bytes hashed between two signs of life.
+const HASH_STEP_BYTES: u64 = 64 << 20;
+
 /// BLAKE3 of a file's bytes, streamed.
-fn hash_file(path: &Path) -> Result<VideoId, ItemError> {
+fn hash_file<T>(path: &Path, out: &mut Outbox<'_, T>) -> Result<VideoId, ItemError> {
     let unreadable = |error: std::io::Error| {
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::Missing,
@@ -91,6 +95,15 @@ fn hash_file(path: &Path) -> Result<VideoId, ItemError> {
         return Err(ItemError::new(ErrorKind::Unreadable, "not a regular file"));
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(unreadable)?;
+    loop {
+        let before = hasher.count();
+        hasher
+            .update_reader((&file).take(HASH_STEP_BYTES))
+            .map_err(unreadable)?;
+        out.progress();
+        if hasher.count() == before {
+            break;
+        }
+    }
     Ok(VideoId::from_hash(*hasher.finalize().as_bytes()))
 }

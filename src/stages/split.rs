@@ -238,7 +238,9 @@ impl SplitWorker {
         let result = Pass::new(&self.stage, video).run(&mut source, out);
         match result {
             Ok((found, summary)) => {
-                if let (Some(memo), false) = (&self.stage.memo, is_known) {
+                if let (Some(memo), false) =
+                    (&self.stage.memo, is_known || summary.damage.is_some())
+                {
                     memo.put("split", &key, &found)
                         .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
                 }
