@@ -6,14 +6,14 @@ use crate::vision::ChangeReport;
 /// What rows name as the writer.
 pub const WRITER: &str = "template";
 
-/// More separate regions than this are not one edit.
-const MAX_REGIONS: u32 = 4;
 /// More changes than this make no clear sentence.
-const MAX_CHANGES: usize = 2;
+const MAX_CHANGES: usize = 3;
 /// More of the frame than this is another picture.
 const MAX_CHANGED_RATIO: f32 = 0.45;
 /// A later change below this share of the largest one is left out of the sentence.
-const MINOR_SHARE: f32 = 0.15;
+const MINOR_SHARE: f32 = 0.2;
+/// A sentence covers at least this share of what changed.
+const MIN_COVERED: f32 = 0.7;
 /// Up to this mean distance from its mean colour a region has one colour.
 const ONE_COLOR_SPREAD: f32 = 16.0;
 /// An object that moves less than this share of the diagonal moves slightly.
@@ -27,18 +27,21 @@ pub fn template_instruction(
     frame_width_px: u32,
     frame_height_px: u32,
 ) -> Option<Instruction> {
-    if report.region_count > MAX_REGIONS || report.changed_ratio > MAX_CHANGED_RATIO {
+    if report.changed_ratio > MAX_CHANGED_RATIO {
         return None;
     }
     let places = Places {
         width: report.width_px as f32,
         height: report.height_px as f32,
     };
-    let parts: Vec<String> = named_changes(report)?
-        .into_iter()
-        .map(|change| places.clause(change))
-        .collect::<Option<_>>()?;
-    let sentence = parts.join(" and ");
+    let mut parts: Vec<String> = Vec::new();
+    for change in named_changes(report)? {
+        let part = places.clause(change)?;
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let sentence = joined(&parts);
     let mut letters = sentence.chars();
     let text = format!("{}{}.", letters.next()?.to_uppercase(), letters.as_str());
     let x = frame_width_px as f32 / report.width_px.max(1) as f32;
@@ -58,22 +61,34 @@ pub fn template_instruction(
     })
 }
 
-/// The changes worth a clause; none when there are too many or one of them is unclear.
+/// The changes worth a clause; none when there are too many, when they leave much of what changed
+/// untold, or when one of them is unclear.
 fn named_changes(report: &ChangeReport) -> Option<Vec<&Change>> {
-    let largest = report
-        .changes
-        .first()
-        .map_or(0.0, |change| number(change, "area_ratio"));
-    let named: Vec<&Change> = report
-        .changes
-        .iter()
-        .filter(|change| {
-            change.kind == "lighting" || number(change, "area_ratio") >= MINOR_SHARE * largest
-        })
+    let area = |change: &Change| number(change, "area_ratio");
+    let is_told = |change: &&Change| !matches!(change.kind.as_str(), "shaded" | "lighting");
+    let told: Vec<&Change> = report.changes.iter().filter(is_told).collect();
+    let whole: f32 = report.changes.iter().map(area).sum();
+    let largest = told.iter().map(|change| area(change)).fold(0.0, f32::max);
+    let mut named: Vec<&Change> = told
+        .into_iter()
+        .filter(|change| area(change) >= MINOR_SHARE * largest)
         .collect();
+    let covered: f32 = named.iter().map(|change| area(change)).sum();
+    if covered < MIN_COVERED * whole {
+        return None;
+    }
+    named.extend(report.changes.iter().filter(|one| one.kind == "lighting"));
     let is_clear = |change: &&Change| change.kind != "changed";
     let fits = !named.is_empty() && named.len() <= MAX_CHANGES && named.iter().all(is_clear);
     fits.then_some(named)
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn joined(parts: &[String]) -> String {
+    match parts {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => parts.concat(),
+    }
 }
 
 fn number(change: &Change, name: &str) -> f32 {
@@ -116,17 +131,65 @@ impl Places {
                 let place = self.at(change.from_box_px?);
                 format!("change the color of the object {place} from {from} to {to}")
             }
+            "reposed" => format!("change the pose of the {}", self.placed(change)?),
+            "rearranged" => {
+                format!("rearrange the objects {}", self.at(change.from_box_px?))
+            }
+            "appeared_more" => match self.border(change) {
+                Some(side) => format!(
+                    "bring the {} further into the frame from the {side}",
+                    self.object(change, "to")
+                ),
+                None => format!("show more of the {}", self.placed_as(change, "to")?),
+            },
+            "appeared_less" => match self.border(change) {
+                Some(side) => format!(
+                    "move the {} further out of the frame past the {side} edge",
+                    self.object(change, "from")
+                ),
+                None => format!("show less of the {}", self.placed(change)?),
+            },
+            "replaced" => {
+                let (from, to) = (self.object(change, "from"), self.object(change, "to"));
+                if from == to {
+                    return None;
+                }
+                let place = self.at(change.from_box_px?);
+                format!("replace the {from} {place} with {} {to}", article(&to))
+            }
             _ => return None,
         };
         Some(text)
     }
 
     fn placed(&self, change: &Change) -> Option<String> {
-        Some(format!(
-            "{} {}",
-            self.object(change, "from"),
-            self.at(change.from_box_px?)
-        ))
+        self.placed_as(change, "from")
+    }
+
+    /// `red object at the left`, as it looks on one side of the change.
+    fn placed_as(&self, change: &Change, side: &str) -> Option<String> {
+        let place = if side == "from" {
+            change.from_box_px?
+        } else {
+            change.to_box_px?
+        };
+        Some(format!("{} {}", self.object(change, side), self.at(place)))
+    }
+
+    /// The frame's side that a region touches, if it touches one.
+    fn border(&self, change: &Change) -> Option<&'static str> {
+        let place = change.to_box_px.or(change.from_box_px)?;
+        let sides = [
+            (place.x0 <= self.width * 0.006, "left"),
+            (place.x1 >= self.width * 0.994, "right"),
+            (place.y1 >= self.height * 0.994, "bottom"),
+            (place.y0 <= self.height * 0.006, "top"),
+        ];
+        let mut touched = sides.iter().filter(|(touches, _)| *touches);
+        match (touched.next(), touched.next()) {
+            (Some((_, side)), None) => Some(side),
+            _ => None,
+        }
     }
 
     fn moved(&self, change: &Change) -> Option<String> {
