@@ -16,6 +16,9 @@ const MINOR_SHARE: f32 = 0.2;
 const MIN_COVERED: f32 = 0.7;
 /// Up to this mean distance from its mean colour a region has one colour.
 const ONE_COLOR_SPREAD: f32 = 16.0;
+/// A region that tells its own colours from those around it in this share of its pixels shows one
+/// subject.
+const CLEAR_SUBJECT: f32 = 0.6;
 /// An object that moves less than this share of the diagonal moves slightly.
 const SLIGHT_SHIFT: f32 = 0.08;
 
@@ -34,8 +37,17 @@ pub fn template_instruction(
         width: report.width_px as f32,
         height: report.height_px as f32,
     };
+    let (reposed, others): (Vec<&Change>, Vec<&Change>) = named_changes(report)?
+        .into_iter()
+        .partition(|change| change.kind == "reposed");
     let mut parts: Vec<String> = Vec::new();
-    for change in named_changes(report)? {
+    if reposed.len() > 1 {
+        let subjects: Option<Vec<_>> = reposed.iter().map(|one| places.subject(one)).collect();
+        let subjects: Vec<_> = subjects?.iter().map(|one| format!("the {one}")).collect();
+        parts.push(format!("change the poses of {}", joined(&subjects)));
+    }
+    let single = if reposed.len() == 1 { &*reposed } else { &[] };
+    for change in single.iter().chain(&others) {
         let part = places.clause(change)?;
         if !parts.contains(&part) {
             parts.push(part);
@@ -131,29 +143,29 @@ impl Places {
                 let place = self.at(change.from_box_px?);
                 format!("change the color of the object {place} from {from} to {to}")
             }
-            "reposed" => format!("change the pose of the {}", self.placed(change)?),
+            "reposed" => self.reposed(change)?,
             "rearranged" => {
-                format!("rearrange the objects {}", self.at(change.from_box_px?))
+                let place = self.at(change.from_box_px?);
+                match self.turn(change) {
+                    0 => format!("show what is {place} in other positions"),
+                    _ => format!("change the positions of what is {place}"),
+                }
             }
-            "appeared_more" => match self.border(change) {
-                Some(side) => format!(
-                    "bring the {} further into the frame from the {side}",
-                    self.object(change, "to")
-                ),
-                None => format!("show more of the {}", self.placed_as(change, "to")?),
-            },
-            "appeared_less" => match self.border(change) {
-                Some(side) => format!(
-                    "move the {} further out of the frame past the {side} edge",
-                    self.object(change, "from")
-                ),
-                None => format!("show less of the {}", self.placed(change)?),
-            },
+            "appeared_more" => {
+                let side = self.border(change, 1.0)?;
+                let object = self.object(change, "to");
+                format!("bring the {object} further into the frame from the {side}")
+            }
+            "appeared_less" => {
+                let side = self.border(change, -1.0)?;
+                let object = self.object(change, "from");
+                format!("move the {object} further out of the frame at the {side}")
+            }
             "replaced" => {
-                let (from, to) = (self.object(change, "from"), self.object(change, "to"));
-                if from == to {
+                if color(change, "from")? == color(change, "to")? {
                     return None;
                 }
+                let (from, to) = (self.object(change, "from"), self.object(change, "to"));
                 let place = self.at(change.from_box_px?);
                 format!("replace the {from} {place} with {} {to}", article(&to))
             }
@@ -176,20 +188,46 @@ impl Places {
         Some(format!("{} {}", self.object(change, side), self.at(place)))
     }
 
-    /// The frame's side that a region touches, if it touches one.
-    fn border(&self, change: &Change) -> Option<&'static str> {
+    /// The one side of the frame that a region touches, if its object came from there (`inward`
+    /// is 1) or went there (-1).
+    fn border(&self, change: &Change, inward: f32) -> Option<&'static str> {
         let place = change.to_box_px.or(change.from_box_px)?;
+        let (sin, cos) = number(change, "direction_degrees").to_radians().sin_cos();
         let sides = [
-            (place.x0 <= self.width * 0.006, "left"),
-            (place.x1 >= self.width * 0.994, "right"),
-            (place.y1 >= self.height * 0.994, "bottom"),
-            (place.y0 <= self.height * 0.006, "top"),
+            (place.x0 <= self.width * 0.006, "left", cos),
+            (place.x1 >= self.width * 0.994, "right", -cos),
+            (place.y1 >= self.height * 0.994, "bottom", sin),
+            (place.y0 <= self.height * 0.006, "top", -sin),
         ];
-        let mut touched = sides.iter().filter(|(touches, _)| *touches);
+        let mut touched = sides.iter().filter(|(touches, ..)| *touches);
         match (touched.next(), touched.next()) {
-            (Some((_, side)), None) => Some(side),
+            (Some((_, side, into)), None) if into * inward > 0.5 => Some(side),
             _ => None,
         }
+    }
+
+    /// Which of three wordings: always the same for the same change.
+    fn turn(&self, change: &Change) -> u32 {
+        let place = change.from_box_px.unwrap_or_default();
+        ((place.x0 + place.y1) / self.width.max(1.0) * 97.0) as u32 % 3
+    }
+
+    fn reposed(&self, change: &Change) -> Option<String> {
+        let place = self.at(change.from_box_px?);
+        if number(change, "clear_ratio") < CLEAR_SUBJECT {
+            // Whether it is one thing or two cannot be told.
+            return Some(format!("show what is {place} in another pose"));
+        }
+        let subject = self.subject(change)?;
+        Some(match self.turn(change) {
+            0 => format!("change the pose of the {subject}"),
+            1 => format!("put the {subject} into another pose"),
+            _ => format!("give the {subject} a different pose"),
+        })
+    }
+
+    fn subject(&self, change: &Change) -> Option<String> {
+        Some(self.placed(change)?.replacen("object", "subject", 1))
     }
 
     fn moved(&self, change: &Change) -> Option<String> {
@@ -198,7 +236,10 @@ impl Places {
         let (before, after) = (self.name(from), self.name(to));
         let shift = number(change, "shift_ratio");
         if before != after && shift >= SLIGHT_SHIFT {
-            return Some(format!("move the {placed} to the {after} of the frame"));
+            return Some(match self.turn(change) {
+                0 => format!("shift the {placed} to the {after} of the frame"),
+                _ => format!("move the {placed} to the {after} of the frame"),
+            });
         }
         let direction = direction(number(change, "direction_degrees"));
         let slightly = if shift < SLIGHT_SHIFT {
@@ -216,12 +257,13 @@ impl Places {
         } else {
             change.to_box_px
         };
-        let share = place.map_or(0.0, |place| {
-            place.area() / (self.width * self.height).max(1.0)
-        });
+        let frame = (self.width * self.height).max(1.0);
+        let share = place.map_or(0.0, |place| place.area() / frame);
+        // A box may be wide for its few pixels; what is called large is so by both.
+        let changed = number(change, "area_ratio");
         let size = match share {
             s if s < 0.015 => "small ",
-            s if s > 0.15 => "large ",
+            s if s > 0.15 && (changed == 0.0 || changed > 0.03) => "large ",
             _ => "",
         };
         match color(change, side) {
@@ -289,7 +331,7 @@ fn color(change: &Change, side: &str) -> Option<&'static str> {
         return None;
     }
     let chroma = a.hypot(b);
-    if chroma < 10.0 {
+    if chroma < 8.0 {
         return match l {
             l if l < 22.0 => Some("black"),
             l if l < 40.0 => Some("dark"),

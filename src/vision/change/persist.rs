@@ -20,14 +20,20 @@ const MOVE_GROWTH: f32 = 1.2;
 const MAX_GROWTH: f32 = 2.0;
 /// An object moved when its centre moved this share of the diagonal.
 const MIN_SHIFT: f32 = 0.02;
-/// And this share of its own size: otherwise its parts moved.
-const MIN_OWN_SHIFT: f32 = 0.1;
+/// And this share of its own length: otherwise only its parts moved.
+const MIN_OWN_SHIFT: f32 = 0.08;
 /// A region tells its own colours from those around it in at least this share of its pixels.
 const MIN_CLEAR: f32 = 0.2;
 /// The same thing has colours that overlap this much.
-const SAME_COLORS: f32 = 0.5;
+const SAME_COLORS: f32 = 0.45;
+/// Another thing has colours that overlap no more than this.
+const OTHER_COLORS: f32 = 0.35;
 /// Between this and its inverse as much of a thing is seen before as after.
-const SAME_MASS: f32 = 1.5;
+const SAME_MASS: f32 = 1.6;
+/// Beyond this much more of a thing is seen, whatever its light.
+const OTHER_MASS: f32 = 2.0;
+/// Where less of its box changed, and nothing of its structure stayed, several things moved.
+const MIN_FILL: f32 = 0.25;
 
 /// Something is there in both frames: another colour, another place or size, or just different.
 pub(super) fn present_twice(
@@ -100,29 +106,40 @@ fn name_by_substance(
     let [from, to] = own.center;
     let shift = [to[0] - from[0], to[1] - from[1]];
     let far = shift[0].hypot(shift[1]);
-    let size = (place.x1 - place.x0).min(place.y1 - place.y0).max(1.0);
+    let length = (place.x1 - place.x0).max(place.y1 - place.y0).max(1.0);
     let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
-    let is_shift = far >= MIN_SHIFT * diagonal && far >= MIN_OWN_SHIFT * size;
+    let is_shift = far >= MIN_SHIFT * diagonal && far >= MIN_OWN_SHIFT * length;
     // Flow and colours have to agree on where it went.
     let agrees = drift.is_none_or(|drift| {
         let along = drift.shift[0] * shift[0] + drift.shift[1] * shift[1];
         along >= 0.5 * far * drift.shift[0].hypot(drift.shift[1])
     });
-    let kind = if own.likeness < SAME_COLORS {
+    let number = |name: &str| change.numbers.get(name).copied().unwrap_or(0.0);
+    let fill =
+        number("area_ratio") * (aligned.width * aligned.height) as f32 / place.area().max(1.0);
+    let is_scattered = fill < MIN_FILL && number("structure_likeness") < 0.0;
+    let grew_by = growth.max(1.0 / growth.max(1e-3));
+    let kind = if own.likeness < OTHER_COLORS {
         "replaced"
-    } else if growth > SAME_MASS {
-        "appeared_more"
-    } else if growth < 1.0 / SAME_MASS {
-        "appeared_less"
-    } else if own.part_count > 1 {
+    } else if own.likeness < SAME_COLORS {
+        "changed"
+    } else if is_scattered || own.part_count > 1 {
         "rearranged"
-    } else if is_shift && agrees {
+    } else if grew_by <= OTHER_MASS && is_shift && agrees {
+        "moved"
+    } else if grew_by <= SAME_MASS {
+        "reposed"
+    } else if grew_by <= OTHER_MASS {
+        "changed"
+    } else if growth > 1.0 {
+        "appeared_more"
+    } else {
+        "appeared_less"
+    };
+    if matches!(kind, "moved" | "reposed") {
         change.from_box_px = Some(own.place[0].intersect(&place));
         change.to_box_px = Some(own.place[1].intersect(&place));
-        "moved"
-    } else {
-        "reposed"
-    };
+    }
     kind.clone_into(&mut change.kind);
 }
 

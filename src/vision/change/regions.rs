@@ -15,7 +15,9 @@ const CLOSE_RATIO: f32 = 0.013;
 const CORE_SHARE: f32 = 0.3;
 
 /// Regions whose boxes come this near, as a share of the frame's longer side, are one change.
-const JOIN_RATIO: f32 = 0.02;
+const JOIN_RATIO: f32 = 0.04;
+/// And this near as a share of the larger one's size: small things are separate sooner.
+const JOIN_OWN_RATIO: f32 = 0.35;
 
 /// One connected region of changed pixels, or several that lie close together.
 pub(super) struct Region {
@@ -68,10 +70,11 @@ pub(super) fn join_near(regions: Vec<Region>, width: usize, height: usize) -> Ve
     let mut joined: Vec<Region> = Vec::new();
     for mut region in regions {
         // A region that grew by one neighbour may now touch another one.
-        while let Some(at) = joined
-            .iter()
-            .position(|other| gap(&other.place, &region.place) <= margin)
-        {
+        let is_near = |other: &Region, region: &Region| {
+            let size = (other.pixels.len().max(region.pixels.len()) as f32).sqrt();
+            gap(&other.place, &region.place) <= margin.min(JOIN_OWN_RATIO * size)
+        };
+        while let Some(at) = joined.iter().position(|other| is_near(other, &region)) {
             let other = joined.remove(at);
             region.pixels.extend(other.pixels);
             region.pixels.sort_unstable();

@@ -16,8 +16,10 @@ const RING_SHARE: f32 = 0.3;
 const MIN_RING_PX: f32 = 12.0;
 /// Fewer pixels than this tell nothing about the surroundings.
 const MIN_RING_AREA: usize = 150;
+/// Colours with more weight than this hardly occur around the region.
+const CLEAR_WEIGHT: f32 = 0.6;
 /// A column with less than this share of the fullest column's mass separates two things.
-const GAP_SHARE: f32 = 0.08;
+const GAP_SHARE: f32 = 0.12;
 /// A thing has at least this share of the whole mass.
 const PART_SHARE: f32 = 0.2;
 
@@ -174,7 +176,8 @@ fn side(lab: &[[f32; 3]], pixels: &[usize], weight: &[f32], width: usize) -> Sid
 fn parts(lab: &[[f32; 3]], inner: &Window, weight: &[f32], width: usize) -> u32 {
     let column = |x: usize| -> f32 {
         let rows = inner.1.clone();
-        rows.map(|y| weight[cell(lab[y * width + x])]).sum()
+        let clear = |y: &usize| weight[cell(lab[*y * width + x])] > CLEAR_WEIGHT;
+        rows.filter(clear).count() as f32
     };
     let columns: Vec<f32> = inner.0.clone().map(column).collect();
     let fullest = columns.iter().copied().fold(0.0, f32::max);
