@@ -12,6 +12,8 @@ const MAX_CHANGES: usize = 3;
 const MAX_CHANGED_RATIO: f32 = 0.45;
 /// A later change below this share of the largest one is left out of the sentence.
 const MINOR_SHARE: f32 = 0.2;
+/// Changes this near, as a share of the longer side, may be parts of one.
+const NEAR_SHARE: f32 = 0.06;
 /// A sentence covers at least this share of what changed.
 const MIN_COVERED: f32 = 0.7;
 /// Up to this mean distance from its mean colour a region has one colour.
@@ -89,6 +91,27 @@ fn named_changes(report: &ChangeReport) -> Option<Vec<&Change>> {
     if covered < MIN_COVERED * whole {
         return None;
     }
+    let near = NEAR_SHARE * report.width_px.max(report.height_px) as f32;
+    // The limbs of one body: the largest part speaks for it.
+    if let Some(first) = named.first().copied()
+        && matches!(first.kind.as_str(), "reposed" | "rearranged")
+    {
+        let is_limb = |one: &Change| one.kind == "reposed" || one.kind == "moved";
+        let mut place = 0;
+        named.retain(|one| {
+            place += 1;
+            place == 1 || !(is_limb(one) && gap(first, one) <= near)
+        });
+    }
+    // What seems to come or go next to another change may well be a part of it.
+    let comes_or_goes = |one: &Change| one.kind == "entered" || one.kind == "left";
+    let is_doubtful = named.iter().enumerate().any(|(n, one)| {
+        let mut others = named.iter().enumerate().filter(|(other, _)| *other != n);
+        comes_or_goes(one) && others.any(|(_, other)| gap(one, other) <= near)
+    });
+    if is_doubtful {
+        return None;
+    }
     named.extend(report.changes.iter().filter(|one| one.kind == "lighting"));
     let is_clear = |change: &&Change| change.kind != "changed";
     let fits = !named.is_empty() && named.len() <= MAX_CHANGES && named.iter().all(is_clear);
@@ -101,6 +124,20 @@ fn joined(parts: &[String]) -> String {
         [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => parts.concat(),
     }
+}
+
+/// Pixels between the boxes of two changes along the axis on which they are further apart.
+fn gap(a: &Change, b: &Change) -> f32 {
+    let boxes = |change: &Change| [change.from_box_px, change.to_box_px].into_iter().flatten();
+    let mut least = f32::INFINITY;
+    for a in boxes(a) {
+        for b in boxes(b) {
+            let x = (a.x0 - b.x1).max(b.x0 - a.x1);
+            let y = (a.y0 - b.y1).max(b.y0 - a.y1);
+            least = least.min(x.max(y));
+        }
+    }
+    least
 }
 
 fn number(change: &Change, name: &str) -> f32 {
@@ -216,7 +253,11 @@ impl Places {
         let place = self.at(change.from_box_px?);
         if number(change, "clear_ratio") < CLEAR_SUBJECT {
             // Whether it is one thing or two cannot be told.
-            return Some(format!("show what is {place} in another pose"));
+            return Some(match self.turn(change) {
+                0 => format!("change the pose of what is shown {place}"),
+                1 => format!("let what is {place} take another pose"),
+                _ => format!("show what is {place} in another pose"),
+            });
         }
         let subject = self.subject(change)?;
         Some(match self.turn(change) {

@@ -10,7 +10,7 @@ use super::super::heat_map::lab_distance;
 use super::Aligned;
 use super::numbers::{put, put_area, put_color, put_shift};
 use super::persist::present_twice;
-use super::regions::Region;
+use super::regions::{self, Region};
 use super::substance::substance;
 use crate::core::{Change, ItemError};
 
@@ -20,6 +20,10 @@ const OUTLINE_RATIO: f32 = 2.2;
 pub(super) const MIN_OUTLINE: f32 = 8.0;
 /// Colour histograms that overlap this much may be the same object.
 const SAME_OBJECT: f32 = 0.6;
+/// The background differs more from place to place than one object.
+const SAME_GROUND: f32 = 0.35;
+/// Colour histograms that overlap no more than this are not the same object.
+const OTHER_OBJECT: f32 = 0.3;
 const BINS: usize = 6;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -52,6 +56,7 @@ pub(super) fn name_regions(
         .into_iter()
         .map(|region| Some(look(aligned, region)))
         .collect();
+    join_exchanges(aligned, &mut seen);
     let mut changes = Vec::new();
     for (left, entered) in moves(&seen) {
         if let (Some(left), Some(entered)) = (seen[left].take(), seen[entered].take()) {
@@ -177,6 +182,43 @@ fn histogram(lab: &[[f32; 3]], pixels: &[usize]) -> Vec<f32> {
 
 fn overlap(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x.min(*y)).sum()
+}
+
+/// Joins the two ends of a plain object that moved by less than its length: its middle looks the
+/// same in both frames, and what one end lost the other one won.
+fn join_exchanges(aligned: &Aligned, seen: &mut Vec<Option<Seen>>) {
+    let mut first = 0;
+    while first < seen.len() {
+        let partner = (first + 1..seen.len()).find(|second| {
+            let (Some(a), Some(b)) = (&seen[first], &seen[*second]) else {
+                return false;
+            };
+            is_exchange(a, b)
+        });
+        if let Some(second) = partner
+            && let (Some(a), Some(b)) = (seen[first].take(), seen[second].take())
+        {
+            let joined = regions::join(a.region, b.region, aligned.width);
+            let mut one = look(aligned, joined);
+            one.presence = Presence::Both;
+            seen[first] = Some(one);
+        }
+        first += 1;
+    }
+    seen.retain(Option::is_some);
+}
+
+fn is_exchange(a: &Seen, b: &Seen) -> bool {
+    let sizes = [a, b].map(|one| {
+        let place = one.region.place;
+        (place.x1 - place.x0).max(place.y1 - place.y0)
+    });
+    let [before, after] = [&a.histograms, &b.histograms];
+    regions::gap(&a.region.place, &b.region.place) <= sizes[0].min(sizes[1])
+        && sizes[0].max(sizes[1]) <= 1.5 * sizes[0].min(sizes[1])
+        && overlap(&before[0], &after[1]) >= SAME_OBJECT
+        && overlap(&before[1], &after[0]) >= SAME_GROUND
+        && overlap(&before[0], &before[1]) <= OTHER_OBJECT
 }
 
 /// Pairs of (place left, place entered) that hold the same object, best matches first.

@@ -52,5 +52,6 @@ pub(super) fn put_shift(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, 
     let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
     put(numbers, "shift_ratio", dx.hypot(dy) / diagonal);
     let degrees = (-dy).atan2(dx).to_degrees().rem_euclid(360.0);
-    put(numbers, "direction_degrees", degrees);
+    // Minus zero is no direction of its own.
+    put(numbers, "direction_degrees", degrees + 0.0);
 }

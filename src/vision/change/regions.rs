@@ -75,10 +75,7 @@ pub(super) fn join_near(regions: Vec<Region>, width: usize, height: usize) -> Ve
             gap(&other.place, &region.place) <= margin.min(JOIN_OWN_RATIO * size)
         };
         while let Some(at) = joined.iter().position(|other| is_near(other, &region)) {
-            let other = joined.remove(at);
-            region.pixels.extend(other.pixels);
-            region.pixels.sort_unstable();
-            region.place = bounds(&region.pixels, width);
+            region = join(joined.remove(at), region, width);
         }
         joined.push(region);
     }
@@ -89,8 +86,19 @@ pub(super) fn join_near(regions: Vec<Region>, width: usize, height: usize) -> Ve
     joined
 }
 
+/// One region of the pixels of two.
+pub(super) fn join(a: Region, b: Region, width: usize) -> Region {
+    let mut pixels = a.pixels;
+    pixels.extend(b.pixels);
+    pixels.sort_unstable();
+    Region {
+        place: bounds(&pixels, width),
+        pixels,
+    }
+}
+
 /// Pixels between two boxes along the axis on which they are further apart; 0 when they overlap.
-fn gap(a: &BoxPx, b: &BoxPx) -> f32 {
+pub(super) fn gap(a: &BoxPx, b: &BoxPx) -> f32 {
     let x = (a.x0 - b.x1).max(b.x0 - a.x1);
     let y = (a.y0 - b.y1).max(b.y0 - a.y1);
     x.max(y).max(0.0)
