@@ -5,6 +5,7 @@
 //! map side by side with the boxes of the measured changes.
 #![expect(clippy::print_stdout, reason = "a study prints its findings")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -62,7 +63,7 @@ fn brief(change: &Change) -> String {
     let mut text = change.kind.clone();
     for (name, value) in &change.numbers {
         if !name.starts_with("from_") && !name.starts_with("to_") {
-            text.push_str(&format!(" {name}={value:.2}"));
+            let _ = write!(text, " {name}={value:.2}");
         }
     }
     text
