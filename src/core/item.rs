@@ -263,7 +263,8 @@ pub struct FramePair {
 /// One measured change between two frames, in pixels of the full-resolution frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// `moved`, `entered`, `left`, `grew`, `shrank`, `recolored`, `lighting` or `changed`.
+    /// `moved`, `entered`, `left`, `grew`, `shrank`, `appeared_more`, `appeared_less`, `reposed`,
+    /// `rearranged`, `replaced`, `recolored`, `shaded`, `lighting` or `changed`.
     pub kind: String,
     /// Where it was before, if it was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

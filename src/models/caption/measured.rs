@@ -11,7 +11,7 @@ pub struct TemplateWriter;
 
 impl TemplateWriter {
     /// Changes when the same frames give other words.
-    pub const IDENTITY: &'static str = "template:1";
+    pub const IDENTITY: &'static str = "template:2";
 }
 
 impl InstructionWriter for TemplateWriter {

@@ -9,25 +9,21 @@ use super::super::flow::flow_field;
 use super::super::heat_map::lab_distance;
 use super::Aligned;
 use super::numbers::{put, put_area, put_color, put_shift};
-use super::regions::{Region, bounds};
+use super::persist::present_twice;
+use super::regions::{self, Region};
+use super::substance::substance;
 use crate::core::{Change, ItemError};
 
 /// Outline this many times stronger in one frame than in the other: the object is in that one.
 const OUTLINE_RATIO: f32 = 2.2;
 /// A weaker outline than this, in Lab, is no object's.
-const MIN_OUTLINE: f32 = 8.0;
-/// Luma patterns that correlate this well are the same structure.
-const SAME_STRUCTURE: f32 = 0.75;
+pub(super) const MIN_OUTLINE: f32 = 8.0;
 /// Colour histograms that overlap this much may be the same object.
 const SAME_OBJECT: f32 = 0.6;
-/// Flow must explain at least this share of a region's difference before it is called a move.
-const FLOW_EXPLAINS: f32 = 0.55;
-/// A region this much larger or smaller in area grew or shrank.
-const GROWTH: f32 = 1.3;
-/// An object that moves across the view keeps its size this well.
-const MOVE_GROWTH: f32 = 1.2;
-/// Beyond this the flow did not follow one object.
-const MAX_GROWTH: f32 = 2.0;
+/// The background differs more from place to place than one object.
+const SAME_GROUND: f32 = 0.35;
+/// Colour histograms that overlap no more than this are not the same object.
+const OTHER_OBJECT: f32 = 0.3;
 const BINS: usize = 6;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -37,12 +33,13 @@ enum Presence {
     Both,
 }
 
-struct Seen {
-    region: Region,
+/// A region and what either frame shows in it.
+pub(super) struct Seen {
+    pub(super) region: Region,
     presence: Presence,
-    outline: [f32; 2],
-    before: [f32; 3],
-    after: [f32; 3],
+    pub(super) outline: [f32; 2],
+    pub(super) before: [f32; 3],
+    pub(super) after: [f32; 3],
     histograms: [Vec<f32>; 2],
 }
 
@@ -51,10 +48,15 @@ pub(super) fn name_regions(
     aligned: &Aligned,
     regions: Vec<Region>,
 ) -> Result<Vec<Change>, ItemError> {
+    let mut is_changed = vec![false; aligned.from_lab.len()];
+    for n in regions.iter().flat_map(|region| &region.pixels) {
+        is_changed[*n] = true;
+    }
     let mut seen: Vec<Option<Seen>> = regions
         .into_iter()
         .map(|region| Some(look(aligned, region)))
         .collect();
+    join_exchanges(aligned, &mut seen);
     let mut changes = Vec::new();
     for (left, entered) in moves(&seen) {
         if let (Some(left), Some(entered)) = (seen[left].take(), seen[entered].take()) {
@@ -69,7 +71,8 @@ pub(super) fn name_regions(
                 if flow.is_none() {
                     flow = Some(flow_field(&aligned.from, &aligned.to)?);
                 }
-                present_twice(aligned, &one, flow.as_deref().unwrap_or_default())
+                let own = substance(aligned, &one.region, &is_changed);
+                present_twice(aligned, &one, flow.as_deref().unwrap_or_default(), own)
             }
         };
         changes.push(change);
@@ -134,7 +137,7 @@ fn outline_strength(lab: &[[f32; 3]], region: &Region, aligned: &Aligned) -> f32
 }
 
 /// Correlation of the two frames' lightness inside the region.
-fn structure(aligned: &Aligned, pixels: &[usize]) -> f32 {
+pub(super) fn structure(aligned: &Aligned, pixels: &[usize]) -> f32 {
     let mean = |lab: &[[f32; 3]]| {
         pixels.iter().map(|n| lab[*n][0]).sum::<f32>() / pixels.len().max(1) as f32
     };
@@ -179,6 +182,43 @@ fn histogram(lab: &[[f32; 3]], pixels: &[usize]) -> Vec<f32> {
 
 fn overlap(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x.min(*y)).sum()
+}
+
+/// Joins the two ends of a plain object that moved by less than its length: its middle looks the
+/// same in both frames, and what one end lost the other one won.
+fn join_exchanges(aligned: &Aligned, seen: &mut Vec<Option<Seen>>) {
+    let mut first = 0;
+    while first < seen.len() {
+        let partner = (first + 1..seen.len()).find(|second| {
+            let (Some(a), Some(b)) = (&seen[first], &seen[*second]) else {
+                return false;
+            };
+            is_exchange(a, b)
+        });
+        if let Some(second) = partner
+            && let (Some(a), Some(b)) = (seen[first].take(), seen[second].take())
+        {
+            let joined = regions::join(a.region, b.region, aligned.width);
+            let mut one = look(aligned, joined);
+            one.presence = Presence::Both;
+            seen[first] = Some(one);
+        }
+        first += 1;
+    }
+    seen.retain(Option::is_some);
+}
+
+fn is_exchange(a: &Seen, b: &Seen) -> bool {
+    let sizes = [a, b].map(|one| {
+        let place = one.region.place;
+        (place.x1 - place.x0).max(place.y1 - place.y0)
+    });
+    let [before, after] = [&a.histograms, &b.histograms];
+    regions::gap(&a.region.place, &b.region.place) <= sizes[0].min(sizes[1])
+        && sizes[0].max(sizes[1]) <= 1.5 * sizes[0].min(sizes[1])
+        && overlap(&before[0], &after[1]) >= SAME_OBJECT
+        && overlap(&before[1], &after[0]) >= SAME_GROUND
+        && overlap(&before[0], &before[1]) <= OTHER_OBJECT
 }
 
 /// Pairs of (place left, place entered) that hold the same object, best matches first.
@@ -263,126 +303,8 @@ fn present_once(aligned: &Aligned, one: &Seen) -> Change {
     }
 }
 
-/// Something is there in both frames: another colour, another place or size, or just different.
-fn present_twice(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Change {
-    let mut numbers = base_numbers(aligned, one);
-    let likeness = structure(aligned, &one.region.pixels);
-    put(&mut numbers, "structure_likeness", likeness);
-    let mut change = Change {
-        kind: "changed".to_owned(),
-        from_box_px: Some(one.region.place),
-        to_box_px: Some(one.region.place),
-        numbers,
-    };
-    let hue = |lab: [f32; 3]| [0.0, lab[1], lab[2]];
-    let hue_distance = lab_distance(hue(one.before), hue(one.after));
-    if likeness >= SAME_STRUCTURE && hue_distance >= 12.0 {
-        "recolored".clone_into(&mut change.kind);
-    } else if one.outline[0].min(one.outline[1]) < MIN_OUTLINE {
-        // Flow follows plain walls as gladly as objects; without an outline there is none to follow.
-    } else if let Some(drift) = drift(aligned, one, flow) {
-        drift.describe(&mut change, aligned);
-    }
-    change
-}
-
-/// A coherent motion inside a region.
-struct Drift {
-    shift: [f32; 2],
-    growth: f32,
-    moving: Vec<usize>,
-    explained: f32,
-}
-
-fn drift(aligned: &Aligned, one: &Seen, flow: &[[f32; 2]]) -> Option<Drift> {
-    let long = |n: &&usize| flow.get(**n).is_some_and(|[x, y]| x.hypot(*y) >= 2.0);
-    let moving: Vec<usize> = one.region.pixels.iter().filter(long).copied().collect();
-    if moving.len() * 4 < one.region.pixels.len() {
-        return None;
-    }
-    let median = |axis: usize| {
-        let mut values: Vec<f32> = moving.iter().map(|n| flow[*n][axis]).collect();
-        let middle = values.len() / 2;
-        *values.select_nth_unstable_by(middle, f32::total_cmp).1
-    };
-    let shift = [median(0), median(1)];
-    let length = shift[0].hypot(shift[1]);
-    let follows = |n: &usize| {
-        let [x, y] = flow[*n];
-        (x - shift[0]).hypot(y - shift[1]) <= 0.5 * length + 1.0
-    };
-    let together = moving.iter().filter(|n| follows(n)).count();
-    let growth = growth(aligned.width, &moving, flow);
-    let (mut plain, mut carried) = (0.0, 0.0);
-    for n in &moving {
-        let (x, y) = ((n % aligned.width) as f32, (n / aligned.width) as f32);
-        let tx = (x + flow[*n][0])
-            .round()
-            .clamp(0.0, aligned.width as f32 - 1.0) as usize;
-        let ty = (y + flow[*n][1])
-            .round()
-            .clamp(0.0, aligned.height as f32 - 1.0) as usize;
-        plain += lab_distance(aligned.from_lab[*n], aligned.to_lab[*n]);
-        carried += lab_distance(
-            aligned.from_lab[*n],
-            aligned.to_lab[ty * aligned.width + tx],
-        );
-    }
-    let explained = 1.0 - carried / plain.max(1e-3);
-    let is_coherent = together * 2 >= moving.len() || growth.max(1.0 / growth) >= GROWTH;
-    let is_rigid = (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth);
-    (is_coherent && is_rigid && explained >= FLOW_EXPLAINS).then_some(Drift {
-        shift,
-        growth,
-        moving,
-        explained,
-    })
-}
-
-/// Area after over area before of a cloud of flow vectors, from its spread along both axes.
-fn growth(width: usize, moving: &[usize], flow: &[[f32; 2]]) -> f32 {
-    let spread = |place: &dyn Fn(usize) -> f32| {
-        let mean = moving.iter().map(|n| place(*n)).sum::<f32>() / moving.len() as f32;
-        let square = |n: &usize| (place(*n) - mean).powi(2);
-        (moving.iter().map(square).sum::<f32>() / moving.len() as f32).sqrt()
-    };
-    let x = |n: usize| (n % width) as f32;
-    let y = |n: usize| (n / width) as f32;
-    let before = spread(&x) * spread(&y);
-    let after = spread(&|n| x(n) + flow[n][0]) * spread(&|n| y(n) + flow[n][1]);
-    (after / before.max(1e-3)).clamp(0.01, 100.0)
-}
-
-impl Drift {
-    fn describe(&self, change: &mut Change, aligned: &Aligned) {
-        let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
-        let far = self.shift[0].hypot(self.shift[1]) / diagonal;
-        let from = bounds(&self.moving, aligned.width);
-        let mut to = from;
-        (to.x0, to.x1) = (to.x0 + self.shift[0], to.x1 + self.shift[0]);
-        (to.y0, to.y1) = (to.y0 + self.shift[1], to.y1 + self.shift[1]);
-        let frame = crate::core::BoxPx {
-            x0: 0.0,
-            y0: 0.0,
-            x1: aligned.width as f32,
-            y1: aligned.height as f32,
-        };
-        put(&mut change.numbers, "flow_explains_ratio", self.explained);
-        put(&mut change.numbers, "size_ratio", self.growth);
-        put_shift(&mut change.numbers, aligned, self.shift[0], self.shift[1]);
-        change.from_box_px = Some(from);
-        change.to_box_px = Some(to.intersect(&frame));
-        if far >= 0.02 && self.growth.max(1.0 / self.growth) <= MOVE_GROWTH {
-            "moved".clone_into(&mut change.kind);
-        } else if self.growth >= GROWTH {
-            "grew".clone_into(&mut change.kind);
-        } else if self.growth <= 1.0 / GROWTH {
-            "shrank".clone_into(&mut change.kind);
-        }
-    }
-}
-
-fn base_numbers(aligned: &Aligned, one: &Seen) -> BTreeMap<String, f32> {
+/// Numbers that every region has.
+pub(super) fn base_numbers(aligned: &Aligned, one: &Seen) -> BTreeMap<String, f32> {
     let mut numbers = BTreeMap::new();
     put_area(&mut numbers, aligned, one.region.pixels.len());
     put_color(

@@ -5,7 +5,9 @@
 
 mod classify;
 mod numbers;
+mod persist;
 mod regions;
+mod substance;
 
 use opencv::core::{Mat, Scalar, Size};
 use opencv::imgproc;
@@ -51,7 +53,7 @@ pub struct ChangeReport {
     pub noise_level: f32,
     /// Camera shift that was undone, as a share of the diagonal; 0 for a still camera.
     pub camera_shift_ratio: f32,
-    /// Separate regions that changed, before two of them were joined to one move.
+    /// Separate regions that changed, before two of them became one move.
     pub region_count: u32,
 }
 
@@ -89,6 +91,7 @@ pub fn measure_changes(from: &Rgb8, to: &Rgb8) -> Result<ChangeReport, ItemError
     let noise_level = typical(&distance, &aligned.is_seen);
     let limit = (NOISE_FACTOR * noise_level).clamp(MIN_DISTANCE, MAX_NOISE_DISTANCE);
     let regions = regions::find(&distance, aligned.width, limit, limit * GROW_SHARE)?;
+    let regions = regions::join_near(regions, aligned.width, aligned.height);
     let area: usize = regions.iter().map(|region| region.pixels.len()).sum();
     let largest = regions.iter().map(|region| region.pixels.len()).max();
     let (region_count, frame_area) = (regions.len() as u32, distance.len() as f32);

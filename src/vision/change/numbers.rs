@@ -25,15 +25,25 @@ pub(super) fn put_color(
     region: &Region,
     lab: &[[f32; 3]],
 ) {
-    for (axis, value) in ["l", "a", "b"].iter().zip(mean) {
-        put(numbers, &format!("{side}_{axis}"), value);
-    }
     let strays: f32 = region
         .pixels
         .iter()
         .map(|n| lab_distance(lab[*n], mean))
         .sum();
     let spread = strays / region.pixels.len().max(1) as f32;
+    put_mean_color(numbers, side, mean, spread);
+}
+
+/// Mean colour in Lab and the mean distance from it.
+pub(super) fn put_mean_color(
+    numbers: &mut BTreeMap<String, f32>,
+    side: &str,
+    mean: [f32; 3],
+    spread: f32,
+) {
+    for (axis, value) in ["l", "a", "b"].iter().zip(mean) {
+        put(numbers, &format!("{side}_{axis}"), value);
+    }
     put(numbers, &format!("{side}_color_spread"), spread);
 }
 
@@ -42,5 +52,6 @@ pub(super) fn put_shift(numbers: &mut BTreeMap<String, f32>, aligned: &Aligned, 
     let diagonal = (aligned.width as f32).hypot(aligned.height as f32);
     put(numbers, "shift_ratio", dx.hypot(dy) / diagonal);
     let degrees = (-dy).atan2(dx).to_degrees().rem_euclid(360.0);
-    put(numbers, "direction_degrees", degrees);
+    // Minus zero is no direction of its own.
+    put(numbers, "direction_degrees", degrees + 0.0);
 }

@@ -14,7 +14,12 @@ const CLOSE_RATIO: f32 = 0.013;
 /// The core of a region changed at least this share of what its strongest tenth changed.
 const CORE_SHARE: f32 = 0.3;
 
-/// One connected region of changed pixels.
+/// Regions whose boxes come this near, as a share of the frame's longer side, are one change.
+const JOIN_RATIO: f32 = 0.04;
+/// And this near as a share of the larger one's size: small things are separate sooner.
+const JOIN_OWN_RATIO: f32 = 0.35;
+
+/// One connected region of changed pixels, or several that lie close together.
 pub(super) struct Region {
     /// Indices of its pixels, row by row.
     pub(super) pixels: Vec<usize>,
@@ -56,6 +61,47 @@ pub(super) fn find(
         (std::cmp::Reverse(region.pixels.len()), first)
     });
     Ok(regions)
+}
+
+/// Joins regions that lie close together: the parts of one object, or an object and where it was.
+/// Largest first.
+pub(super) fn join_near(regions: Vec<Region>, width: usize, height: usize) -> Vec<Region> {
+    let margin = width.max(height) as f32 * JOIN_RATIO;
+    let mut joined: Vec<Region> = Vec::new();
+    for mut region in regions {
+        // A region that grew by one neighbour may now touch another one.
+        let is_near = |other: &Region, region: &Region| {
+            let size = (other.pixels.len().max(region.pixels.len()) as f32).sqrt();
+            gap(&other.place, &region.place) <= margin.min(JOIN_OWN_RATIO * size)
+        };
+        while let Some(at) = joined.iter().position(|other| is_near(other, &region)) {
+            region = join(joined.remove(at), region, width);
+        }
+        joined.push(region);
+    }
+    joined.sort_by_key(|region| {
+        let first = region.pixels.first().copied();
+        (std::cmp::Reverse(region.pixels.len()), first)
+    });
+    joined
+}
+
+/// One region of the pixels of two.
+pub(super) fn join(a: Region, b: Region, width: usize) -> Region {
+    let mut pixels = a.pixels;
+    pixels.extend(b.pixels);
+    pixels.sort_unstable();
+    Region {
+        place: bounds(&pixels, width),
+        pixels,
+    }
+}
+
+/// Pixels between two boxes along the axis on which they are further apart; 0 when they overlap.
+pub(super) fn gap(a: &BoxPx, b: &BoxPx) -> f32 {
+    let x = (a.x0 - b.x1).max(b.x0 - a.x1);
+    let y = (a.y0 - b.y1).max(b.y0 - a.y1);
+    x.max(y).max(0.0)
 }
 
 /// The parts of a region that changed about as much as its strongest pixels: shadows and glow

@@ -86,6 +86,32 @@ fn a_far_move_is_one_change() {
 }
 
 #[test]
+fn a_move_onto_its_own_place_is_a_move() {
+    let there = Square { x: 93, ..RED };
+    let (change, report) = only(&[RED], &[there]);
+    assert_eq!((change.kind.as_str(), report.region_count), ("moved", 2));
+    let degrees = change.numbers["direction_degrees"];
+    assert!(!(20.0..340.0).contains(&degrees), "{change:?}");
+    let wanted = 33.0 / 480.0_f32.hypot(270.0);
+    assert!(
+        (change.numbers["shift_ratio"] - wanted).abs() < 0.02,
+        "{change:?}"
+    );
+}
+
+#[test]
+fn parts_that_change_places_about_a_still_centre_are_a_pose() {
+    let blue = Square {
+        x: 120,
+        color: [60, 70, 120],
+        ..RED
+    };
+    let swapped = [Square { x: 120, ..RED }, Square { x: 60, ..blue }];
+    let (change, _) = only(&[RED, blue], &swapped);
+    assert_eq!(change.kind, "reposed", "{change:?}");
+}
+
+#[test]
 fn another_colour_is_named() {
     let blue = Square {
         color: [60, 70, 220],

@@ -67,7 +67,7 @@ fn each_kind_has_a_sentence() {
     let to = place(135.0, 135.0, 30.0);
     assert_eq!(
         said(change("moved", Some(left), Some(to), &far)),
-        "Move the small dark object at the left to the center of the frame."
+        "Shift the small dark object at the left to the center of the frame."
     );
     far.extend([("shift_ratio", 0.04), ("direction_degrees", 91.0)]);
     assert_eq!(
@@ -135,13 +135,62 @@ fn what_is_unclear_has_no_sentence() {
         None,
         &[("area_ratio", 0.1)],
     );
-    assert_eq!(sentence(vec![one.clone(); 3]), None);
     let mut diffuse = report(vec![one.clone()]);
     diffuse.changed_ratio = 0.6;
     assert!(template_instruction(&diffuse, 300, 300).is_none());
-    let mut many = report(vec![one]);
-    many.region_count = 9;
-    assert!(template_instruction(&many, 300, 300).is_none());
+    let at = |n: u8| Some(place(f32::from(n) * 80.0, 0.0, 20.0));
+    let many = (0..4).map(|n| change("left", at(n), None, &[("area_ratio", 0.1)]));
+    assert_eq!(sentence(many.collect()), None);
+    let shade = change("shaded", at(2), at(2), &[("area_ratio", 0.2)]);
+    assert_eq!(sentence(vec![one, shade]), None, "most of it stays untold");
+}
+
+#[test]
+fn something_new_beside_another_change_is_doubtful() {
+    let area = [("area_ratio", 0.1)];
+    let moved = |x: f32| {
+        let there = Some(place(x, 0.0, 60.0));
+        change("moved", there, there, &area)
+    };
+    let new = change("entered", None, Some(place(0.0, 0.0, 60.0)), &area);
+    assert_eq!(sentence(vec![moved(62.0), new.clone()]), None);
+    assert!(sentence(vec![moved(200.0), new]).is_some());
+}
+
+#[test]
+fn poses_are_told_once() {
+    let pose = |x: f32, clear: f32| {
+        let there = Some(place(x, 120.0, 60.0));
+        change(
+            "reposed",
+            there,
+            there,
+            &[("area_ratio", 0.05), ("clear_ratio", clear)],
+        )
+    };
+    assert_eq!(
+        sentence(vec![pose(0.0, 0.8), pose(240.0, 0.8)]).unwrap(),
+        "Change the poses of the subject at the left and the subject at the right."
+    );
+    let limbs = sentence(vec![pose(0.0, 0.8), pose(62.0, 0.8)]).unwrap();
+    assert!(
+        limbs.ends_with("pose.") && !limbs.contains("and"),
+        "{limbs}"
+    );
+    let vague = sentence(vec![pose(120.0, 0.3)]).unwrap();
+    assert!(vague.contains("what is"), "{vague}");
+}
+
+#[test]
+fn what_comes_in_names_its_side() {
+    let there = Some(place(0.0, 120.0, 60.0));
+    let numbers = |degrees: f32| [("area_ratio", 0.05), ("direction_degrees", degrees)];
+    assert_eq!(
+        sentence(vec![change("appeared_more", there, there, &numbers(5.0))]).unwrap(),
+        "Bring the object further into the frame from the left."
+    );
+    let outward = change("appeared_more", there, there, &numbers(180.0));
+    assert_eq!(sentence(vec![outward]), None);
 }
 
 #[test]
