@@ -85,8 +85,11 @@ impl Chunks {
         Ledger::read(&self.dir.ledger(), |line| {
             if let LedgerLine::Chunk(line) = line {
                 let fits = self.fingerprints.get(line.chunk as usize) == Some(&line.fp);
+                // The newest line tells whose the files are: other settings replaced older ones.
                 if fits {
                     found.insert(line.chunk, line);
+                } else {
+                    found.remove(&line.chunk);
                 }
             }
         })?;
@@ -145,6 +148,8 @@ impl Chunks {
                         counts: line.funnel,
                     },
                 );
+            } else {
+                committed.remove(row);
             }
         })?;
         self.committed = committed;
