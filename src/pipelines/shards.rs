@@ -166,6 +166,8 @@ impl Chunks {
                         counts: line.funnel,
                     },
                 );
+            } else {
+                committed.remove(row);
             }
         })?;
         self.committed = committed;
