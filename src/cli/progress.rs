@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::engine::Monitor;
+use crate::engine::{Monitor, Stop, StopState};
 
 /// How often a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -17,18 +17,18 @@ const LINE: Duration = Duration::from_mins(1);
 
 /// A thread that shows a run's counters until it is finished.
 pub(crate) struct Progress {
-    stop: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
     /// Starts showing.
-    pub(crate) fn start(monitor: &Arc<Monitor>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (flag, monitor) = (Arc::clone(&stop), Arc::clone(monitor));
+    pub(crate) fn start(monitor: &Arc<Monitor>, stop: &Stop) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (flag, monitor, stop) = (Arc::clone(&is_over), Arc::clone(monitor), stop.clone());
         let show = move || {
             if std::io::stderr().is_terminal() {
-                show_bars(&monitor, &flag);
+                show_bars(&monitor, &stop, &flag);
             } else {
                 show_lines(&monitor, &flag);
             }
@@ -37,12 +37,12 @@ impl Progress {
             .name("progress".into())
             .spawn(show)
             .ok();
-        Self { stop, thread }
+        Self { is_over, thread }
     }
 
     /// Clears the bars and stops.
     pub(crate) fn finish(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // A panic in here has been reported; the run's result matters more.
             let _ = thread.join();
@@ -50,40 +50,61 @@ impl Progress {
     }
 }
 
-fn show_bars(monitor: &Monitor, stop: &AtomicBool) {
+fn show_bars(monitor: &Monitor, stop: &Stop, is_over: &AtomicBool) {
     let bars = MultiProgress::new();
     let style = |template: &str| {
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
     };
-    let roots = monitor.roots();
-    let top = bars.add(ProgressBar::new(roots.total));
-    top.set_style(style(
-        "videos {pos}/{len} {wide_bar:.green/dim} {per_sec}, {eta} left, {msg}",
-    ));
-    // Earlier runs' videos must not count as this run's speed.
-    top.set_position(roots.skipped);
-    top.reset_eta();
+    let begin = Instant::now();
+    let top = bars.add(ProgressBar::new(monitor.roots().total));
+    top.set_style(style("videos         {bar:24.green/dim} {pos}/{len} {msg}"));
     let mut stages: Vec<ProgressBar> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
+        let secs = begin.elapsed().as_secs_f64();
         let roots = monitor.roots();
+        let left = roots.total.saturating_sub(roots.skipped + roots.done);
         top.set_position(roots.skipped + roots.done);
-        top.set_message(format!("{} failed", roots.failed));
+        top.set_message(format!(
+            "{}, {} failed{}",
+            pace(roots.done, left, secs),
+            roots.failed,
+            match stop.state() {
+                StopState::Running => "",
+                StopState::Draining => "; stopping: finishing what is in work, again to abort",
+                StopState::Aborting => "; aborting",
+            }
+        ));
+        // How much work a stage will get in all is known when the videos are; until then it is
+        // taken to grow as they do.
+        let share = if roots.started > 0 {
+            (roots.started.saturating_sub(roots.done) as f64).mul_add(0.5, roots.done as f64)
+                / (roots.done + left).max(1) as f64
+        } else {
+            0.0
+        };
         for (n, stage) in monitor.stages().into_iter().enumerate() {
             if n == stages.len() {
-                let bar = bars.add(ProgressBar::new_spinner());
-                bar.set_style(style("  {prefix:<14} {pos:>7} {per_sec:>12}  {msg}"));
+                let bar = bars.add(ProgressBar::new(0));
+                bar.set_style(style("  {prefix:<12} {bar:24.cyan/dim} {pos} {msg}"));
                 bar.set_prefix(stage.name.clone());
                 stages.push(bar);
             }
-            stages[n].set_position(stage.received);
+            let done = stage.received.saturating_sub(stage.busy as u64);
+            let expected = if share > 0.0 {
+                (done as f64 / share).ceil() as u64
+            } else {
+                0
+            };
+            stages[n].set_length(expected.max(stage.received).max(1));
+            stages[n].set_position(done);
             stages[n].set_message(format!(
-                "{} on, {} rejected, {} failed, {}/{} busy, {} waiting",
+                "{}; {} on, {} rejected, {} failed, {} of {} busy",
+                pace(done, expected.saturating_sub(done), secs),
                 stage.emitted,
                 stage.rejected,
                 stage.failed,
                 stage.busy,
-                stage.workers,
-                stage.queued
+                stage.workers
             ));
         }
         std::thread::park_timeout(REDRAW);
@@ -91,29 +112,49 @@ fn show_bars(monitor: &Monitor, stop: &AtomicBool) {
     let _ = bars.clear();
 }
 
-fn show_lines(monitor: &Monitor, stop: &AtomicBool) {
+/// Rate and time left in words.
+fn pace(done: u64, left: u64, secs: f64) -> String {
+    if done == 0 || secs <= 0.0 {
+        return "no rate yet".to_owned();
+    }
+    let per_sec = done as f64 / secs;
+    let left_secs = (left as f64 / per_sec).round() as u64;
+    let time = match (left_secs / 3600, left_secs / 60 % 60, left_secs % 60) {
+        (0, 0, secs) => format!("{secs} s"),
+        (0, mins, secs) => format!("{mins} min {secs} s"),
+        (hours, mins, _) => format!("{hours} h {mins} min"),
+    };
+    format!("{per_sec:.1}/s, {time} left")
+}
+
+fn show_lines(monitor: &Monitor, is_over: &AtomicBool) {
     let begin = Instant::now();
     let mut due = LINE;
-    while !stop.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
         if begin.elapsed() >= due {
             due += LINE;
             let roots = monitor.roots();
-            let secs = begin.elapsed().as_secs_f64();
-            let per_sec = roots.done as f64 / secs;
             let left = roots.total.saturating_sub(roots.skipped + roots.done);
-            let eta = if per_sec > 0.0 {
-                format!("{:.0} min left", left as f64 / per_sec / 60.0)
-            } else {
-                "no estimate yet".to_owned()
-            };
             super::warn(format!(
-                "{}/{} videos, {} failed, {:.1} a minute, {eta}",
+                "{}/{} videos, {} failed, {}",
                 roots.skipped + roots.done,
                 roots.total,
                 roots.failed,
-                per_sec * 60.0
+                pace(roots.done, left, begin.elapsed().as_secs_f64())
             ));
         }
         std::thread::park_timeout(REDRAW);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_said_in_words() {
+        assert_eq!(pace(0, 10, 5.0), "no rate yet");
+        assert_eq!(pace(10, 20, 5.0), "2.0/s, 10 s left");
+        assert_eq!(pace(1, 100, 100.0), "0.0/s, 2 h 46 min left");
     }
 }

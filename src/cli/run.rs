@@ -100,7 +100,7 @@ impl Run {
         let result = crate::pipelines::run(
             request,
             stop,
-            &mut |monitor| progress = (!quiet).then(|| Progress::start(monitor)),
+            &mut |monitor| progress = (!quiet).then(|| Progress::start(monitor, stop)),
             give_up,
         );
         if let Some(progress) = progress {
@@ -131,8 +131,12 @@ impl Run {
         for shard in &result.shards {
             say(format!("shard    {}", shard.display()))?;
         }
-        if result.shards.is_empty() {
-            say("no pair passed every filter; the report tells which filter rejected what")?;
+        if result.shards.is_empty() && result.ended == Ended::Complete {
+            say(if result.funnel.rejected() > 0 {
+                "no pair passed every filter; the report tells which filter rejected what"
+            } else {
+                "nothing was rejected, but nothing came through; the report tells what failed"
+            })?;
         }
         say(format!("report   {out}/report.html"))?;
         if let Some(shard) = result.shards.first() {

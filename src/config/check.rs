@@ -1,5 +1,6 @@
 //! Compares a TOML document with the schema and names every problem with its line.
 
+use bytesize::ByteSize;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 use super::schema::{resolve, words};
 use crate::core::Problem;
 
-/// Checks a whole document; problems come in the order of the text.
+/// Checks a whole document; problems come in the order of the text, with their key paths.
 pub(super) fn check_document(
     schema: &Value,
     document: &DeTable<'_>,
     known_filters: &[&str],
     place: &dyn Fn(usize, &str) -> String,
-) -> Vec<Problem> {
+) -> Vec<(String, Problem)> {
     let mut problems = Vec::new();
     check_table(
         schema,
@@ -24,8 +25,11 @@ pub(super) fn check_document(
         place,
         &mut problems,
     );
-    problems.sort();
-    problems.into_iter().map(|(_, problem)| problem).collect()
+    problems.sort_by_key(|(start, _, _)| *start);
+    problems
+        .into_iter()
+        .map(|(_, path, problem)| (path, problem))
+        .collect()
 }
 
 /// Checks keys, types, allowed words and bounds; adds what is wrong to `problems`.
@@ -38,7 +42,7 @@ fn check_table(
     prefix: &str,
     known_filters: &[&str],
     place: &dyn Fn(usize, &str) -> String,
-    problems: &mut Vec<(usize, Problem)>,
+    problems: &mut Vec<(usize, String, Problem)>,
 ) {
     let node = resolve(root, node);
     for (key, value) in table {
@@ -56,10 +60,8 @@ fn check_table(
             property
         } else if open.is_object() {
             if !known_filters.contains(&name) {
-                problems.push((
-                    start,
-                    Problem::new(at, unknown("filter", name, known_filters)),
-                ));
+                let what = unknown("filter", name, known_filters);
+                problems.push((start, path, Problem::new(at, what)));
                 continue;
             }
             open
@@ -68,7 +70,8 @@ fn check_table(
                 .as_object()
                 .map(|map| map.keys().map(String::as_str).collect())
                 .unwrap_or_default();
-            problems.push((start, Problem::new(at, unknown("key", name, &known))));
+            let what = unknown("key", name, &known);
+            problems.push((start, path, Problem::new(at, what)));
             continue;
         };
         check_value(root, schema, value, &path, known_filters, place, problems);
@@ -82,12 +85,16 @@ fn check_value(
     path: &str,
     known_filters: &[&str],
     place: &dyn Fn(usize, &str) -> String,
-    problems: &mut Vec<(usize, Problem)>,
+    problems: &mut Vec<(usize, String, Problem)>,
 ) {
     let node = resolve(root, schema);
     let start = value.span().start;
     let mut problem = |what: String| {
-        problems.push((start, Problem::new(place(start, path), what)));
+        problems.push((
+            start,
+            path.to_owned(),
+            Problem::new(place(start, path), what),
+        ));
     };
     let allowed = words(node);
     if !allowed.is_empty() {
@@ -105,16 +112,6 @@ fn check_value(
         match value.get_ref().as_table() {
             Some(table) => {
                 check_table(root, node, table, path, known_filters, place, problems);
-                if let Some(required) = node["required"].as_array() {
-                    for name in required.iter().filter_map(Value::as_str) {
-                        if table.iter().all(|(key, _)| key.get_ref() != name) {
-                            problems.push((
-                                start,
-                                Problem::new(place(start, path), format!("`{name}` is missing")),
-                            ));
-                        }
-                    }
-                }
             }
             None => problem("expected a section with keys".into()),
         }
@@ -140,7 +137,20 @@ fn check_value(
         problem(format!("expected {}, got {got}", expected.join(" or ")));
         return;
     }
+    if node["format"] == "bytes"
+        && let Some(text) = value.get_ref().as_str()
+        && text.parse::<ByteSize>().is_err()
+    {
+        problem(format!(
+            "`{text}` is no size; write a number of bytes or \"512MiB\""
+        ));
+        return;
+    }
     if let Some(number) = number(value.get_ref()) {
+        if !number.is_finite() {
+            problem("must be a finite number; leave the key out for no limit".into());
+            return;
+        }
         let min = node["minimum"]
             .as_f64()
             .or_else(|| schema["minimum"].as_f64());

@@ -44,6 +44,19 @@ pub fn load(
     sets: &[String],
     known_filters: &[&str],
 ) -> Result<Loaded, ConfigError> {
+    match load_leniently(text, file_name, sets, known_filters) {
+        (Some(loaded), problems) if problems.is_empty() => Ok(loaded),
+        (_, problems) => Err(ConfigError(problems)),
+    }
+}
+
+/// Like [`load`], but leaves out what is wrong and goes on, so that the rest can be checked too.
+pub fn load_leniently(
+    text: &str,
+    file_name: &str,
+    sets: &[String],
+    known_filters: &[&str],
+) -> (Option<Loaded>, Vec<Problem>) {
     let schema = json_schema();
     let mut problems = Vec::new();
     let mut merged = Table::new();
@@ -51,12 +64,15 @@ pub fn load(
     let mut from_set = BTreeMap::new();
 
     match parse(text) {
-        Ok((document, table)) => {
+        Ok((document, mut table)) => {
             let place = |at: usize, path: &str| {
                 let line = line_of(text, at);
                 format!("{file_name}:{line}: {path}")
             };
-            problems.extend(check_document(&schema, &document, known_filters, &place));
+            for (path, problem) in check_document(&schema, &document, known_filters, &place) {
+                problems.push(problem);
+                remove(&mut table, &path);
+            }
             leaves(&table, "", &mut from_file);
             merge(&mut merged, table);
         }
@@ -90,41 +106,60 @@ pub fn load(
             ));
             continue;
         };
-        if let Ok((document, table)) = parse(line) {
+        if let Ok((document, mut table)) = parse(line) {
             let place = |_: usize, path: &str| format!("--set {path}");
-            problems.extend(check_document(&schema, &document, known_filters, &place));
+            for (path, problem) in check_document(&schema, &document, known_filters, &place) {
+                problems.push(problem);
+                remove(&mut table, &path);
+            }
             leaves(&table, "", &mut from_set);
             merge(&mut merged, table);
         }
     }
 
-    if !problems.is_empty() {
-        return Err(ConfigError(problems));
-    }
-    let config: Config = merged
-        .try_into()
-        .map_err(|error: toml::de::Error| ConfigError::one(file_name, error.message().trim()))?;
+    let config: Config = match merged.try_into() {
+        Ok(config) => config,
+        Err(error) => {
+            let error: toml::de::Error = error;
+            problems.push(Problem::new(file_name, error.message().trim()));
+            return (None, problems);
+        }
+    };
     check_together(&config, file_name, &mut problems);
-    if !problems.is_empty() {
-        return Err(ConfigError(problems));
-    }
 
-    let mut origins = BTreeMap::new();
-    let all =
-        Table::try_from(&config).map_err(|error| ConfigError::one(file_name, error.to_string()))?;
     let mut values = BTreeMap::new();
-    leaves(&all, "", &mut values);
-    for (path, value) in values {
-        let source = if from_set.contains_key(&path) {
-            Source::Set
-        } else if from_file.contains_key(&path) {
-            Source::File
-        } else {
-            Source::Default
-        };
-        origins.insert(path, (value, source));
+    match Table::try_from(&config) {
+        Ok(all) => leaves(&all, "", &mut values),
+        Err(error) => problems.push(Problem::new(file_name, error.to_string())),
     }
-    Ok(Loaded { config, origins })
+    let origins = values
+        .into_iter()
+        .map(|(path, value)| {
+            let source = if from_set.contains_key(&path) {
+                Source::Set
+            } else if from_file.contains_key(&path) {
+                Source::File
+            } else {
+                Source::Default
+            };
+            (path, (value, source))
+        })
+        .collect();
+    (Some(Loaded { config, origins }), problems)
+}
+
+/// Takes a key out of a table.
+fn remove(table: &mut Table, path: &str) {
+    match path.split_once('.') {
+        None => {
+            table.remove(path);
+        }
+        Some((section, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(section) {
+                remove(inner, rest);
+            }
+        }
+    }
 }
 
 /// What no single key can show.

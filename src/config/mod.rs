@@ -5,7 +5,7 @@ mod load;
 mod schema;
 mod sections;
 
-pub use load::{Loaded, Source, load};
+pub use load::{Loaded, Source, load, load_leniently};
 pub use schema::{config_markdown, json_schema};
 pub use sections::{
     Adaptive, Config, Content, Detector, Duplicate, Endpoint, FilterChoice, Gap, ImageFormat,

@@ -9,7 +9,7 @@ use super::sections::Config;
 
 /// Schema of sizes such as "4GiB" or a plain number of bytes.
 pub(super) fn byte_size(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "integer"], "description": "Bytes, such as \"512MiB\"." })
+    json_schema!({ "type": ["string", "integer"], "format": "bytes", "description": "Bytes, such as \"512MiB\"." })
 }
 
 /// JSON Schema of a pipeline file.

@@ -31,7 +31,7 @@ const MAX_BLAMELESS: u32 = 2;
 /// How often the child and the stop flag are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How long an aborting worker process may take before it is killed.
-const ABORT_GRACE: Duration = Duration::from_secs(30);
+const ABORT_GRACE: Duration = Duration::from_secs(3);
 
 /// Where the worker process says what it is busy with: `<out>/tmp/in_flight`.
 pub fn in_flight_path(out: &Path) -> PathBuf {

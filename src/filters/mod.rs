@@ -44,16 +44,16 @@ pub static SCENE_FILTERS: &[FilterDef<Scene>] = &[
 /// Every filter of pairs.
 pub static PAIR_FILTERS: &[FilterDef<PairCandidate>] = &[
     gap::DEF,
-    changed_area::DEF,
-    change_focus::DEF,
-    near_identical::DEF,
     viewpoint_blocks_8::DEF,
     viewpoint_blocks_16::DEF,
-    homography_inliers::DEF,
     camera_rotation::DEF,
     camera_zoom::DEF,
     camera_shift::DEF,
+    homography_inliers::DEF,
     warp_residual::DEF,
+    changed_area::DEF,
+    change_focus::DEF,
+    near_identical::DEF,
     similarity_window::DEF,
 ];
 

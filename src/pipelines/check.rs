@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Models, filter_infos, load_pipeline};
-use crate::core::Problem;
+use super::{Models, filter_infos, load_pipeline_leniently};
+use crate::core::{ConfigError, Problem};
 use crate::io::read_manifest;
 use crate::models::{ModelStatus, ModelStore};
 use crate::runtime::load_library;
@@ -20,23 +20,30 @@ pub struct CheckResult {
 /// Checks a pipeline file, its models and libraries and, if given, a manifest.
 pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckResult {
     let mut found = CheckResult::default();
-    match load_pipeline(pipeline, sets) {
-        Err(error) => found.problems.extend(error.0),
-        Ok(loaded) => {
-            let config = Arc::new(loaded.config);
-            let filters = filter_infos(&config);
-            let embeds = filters
-                .iter()
-                .any(|info| info.name == "similarity_window" && info.is_enabled);
-            check_models(&Models::weights_needed(&config, embeds), &mut found);
-            match Models::new(Arc::clone(&config), Arc::new(ModelStore::default())) {
-                Err(error) => found.problems.extend(error.0),
-                Ok(models) => {
-                    let prompts = [models.writer().err(), models.judge().err()];
-                    found
-                        .problems
-                        .extend(prompts.into_iter().flatten().flat_map(|error| error.0));
-                }
+    let (loaded, problems) = load_pipeline_leniently(pipeline, sets);
+    found.problems.extend(problems);
+    if let Some(loaded) = loaded {
+        let config = Arc::new(loaded.config);
+        let filters = filter_infos(&config);
+        let embeds = filters
+            .iter()
+            .any(|info| info.name == "similarity_window" && info.is_enabled);
+        let named = |error: ConfigError| {
+            error
+                .0
+                .into_iter()
+                .map(|problem| Problem::new(format!("{pipeline}: {}", problem.place), problem.what))
+        };
+        match Models::new(Arc::clone(&config), Arc::new(ModelStore::default())) {
+            // Without an address there is no endpoint to look at, which was said above.
+            Err(_) if config.endpoint.base_url.is_empty() && !found.problems.is_empty() => {}
+            Err(error) => found.problems.extend(named(error)),
+            Ok(models) => {
+                check_models(&Models::weights_needed(&config, embeds), &mut found);
+                let errors = [models.writer().err(), models.judge().err()];
+                found
+                    .problems
+                    .extend(errors.into_iter().flatten().flat_map(named));
             }
         }
     }

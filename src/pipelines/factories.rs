@@ -18,6 +18,9 @@ use crate::stages::instruct::WriterFactory;
 use crate::stages::judge::JudgeFactory;
 use crate::stages::split::DetectorFactory;
 
+/// The embedder there is.
+const EMBEDDER: &str = "efficientnet_lite0";
+
 /// Makes the models that a config names.
 #[derive(Clone)]
 pub struct Models {
@@ -32,6 +35,13 @@ impl Models {
     /// # Errors
     /// When the endpoint's settings are wrong.
     pub fn new(config: Arc<Config>, store: Arc<ModelStore>) -> Result<Self, ConfigError> {
+        if config.models.embedder != EMBEDDER {
+            let what = format!(
+                "unknown embedder `{}`, expected `{EMBEDDER}`",
+                config.models.embedder
+            );
+            return Err(ConfigError::one("models.embedder", what));
+        }
         let needs_endpoint = config.instruct.writer == Writer::Endpoint
             || config.judge.backend == JudgeBackend::Endpoint;
         let endpoint = needs_endpoint
@@ -41,6 +51,19 @@ impl Models {
             config,
             store,
             endpoint,
+        })
+    }
+
+    /// What the endpoint has cost since this process began; none without an endpoint.
+    pub fn usage(&self) -> Option<String> {
+        self.endpoint.as_ref().map(|endpoint| {
+            let usage = endpoint.usage();
+            format!(
+                "{} requests, {} tokens asked, {} tokens answered in the last run",
+                usage.requests(),
+                usage.prompt_tokens(),
+                usage.answer_tokens()
+            )
         })
     }
 
@@ -215,11 +238,6 @@ pub fn detector_factory(
 
 impl ModelSource for Models {
     fn embedder(&self) -> Result<Box<dyn Embedder>, ConfigError> {
-        let name = &self.config.models.embedder;
-        if name != "efficientnet_lite0" {
-            let what = format!("unknown embedder `{name}`, expected `efficientnet_lite0`");
-            return Err(ConfigError::one("models.embedder", what));
-        }
         let embedder = EfficientNetLite0::open(&self.store, SessionOptions::default())
             .map_err(|error| ConfigError::one("models.embedder", error.to_string()))?;
         Ok(Box::new(embedder))

@@ -19,8 +19,8 @@ pub use runner::{RunRequest, RunResult, run};
 pub use scenes::{SceneList, SceneSpan, find_scenes};
 pub use status::{Status, status};
 
-use crate::config::{Config, FilterChoice, Loaded, Source, load};
-use crate::core::{ConfigError, Range};
+use crate::config::{Config, FilterChoice, Loaded, Source, load_leniently};
+use crate::core::{ConfigError, Problem, Range};
 use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS};
 
 /// A product: its name in files and the recipe that is built in.
@@ -99,48 +99,56 @@ fn range(default: Range, choice: Option<&FilterChoice>) -> Range {
 /// # Errors
 /// Every problem at once.
 pub fn load_pipeline(pipeline: &str, sets: &[String]) -> Result<Loaded, ConfigError> {
+    match load_pipeline_leniently(pipeline, sets) {
+        (Some(loaded), problems) if problems.is_empty() => Ok(loaded),
+        (_, problems) => Err(ConfigError(problems)),
+    }
+}
+
+/// Like [`load_pipeline`], but leaves out what is wrong, so that the rest can be checked too.
+pub fn load_pipeline_leniently(pipeline: &str, sets: &[String]) -> (Option<Loaded>, Vec<Problem>) {
+    let aliases: Vec<&str> = PIPELINES.iter().map(|def| def.alias).collect();
     let built_in = PIPELINES
         .iter()
         .find(|def| def.alias == pipeline || def.name == pipeline);
     let text = match built_in {
         Some(def) => def.recipe.to_owned(),
-        None => std::fs::read_to_string(pipeline).map_err(|error| {
-            let known: Vec<&str> = PIPELINES.iter().map(|def| def.alias).collect();
+        None => match std::fs::read_to_string(pipeline) {
+            Ok(text) => text,
+            Err(error) => {
+                let known = aliases.join(", ");
+                let what = format!("{error}; a pipeline is a file or one of: {known}");
+                return (None, vec![Problem::new(pipeline, what)]);
+            }
+        },
+    };
+    let (mut loaded, mut problems) = load_leniently(&text, pipeline, sets, &filter_names());
+    if let Some(loaded) = &mut loaded {
+        if built_in.is_some() {
+            // The recipe that is built in is the default, spelled out.
+            let stated = loaded
+                .origins
+                .values_mut()
+                .filter(|(_, source)| *source == Source::File);
+            stated.for_each(|(_, source)| *source = Source::Default);
+        }
+        let name = &loaded.config.pipeline;
+        if PIPELINES.iter().all(|def| def.name != name) {
+            let known: Vec<&str> = PIPELINES.iter().map(|def| def.name).collect();
             let what = format!(
-                "{error}; a pipeline is a file or one of: {}",
+                "unknown pipeline `{name}`, expected one of: {}",
                 known.join(", ")
             );
-            ConfigError::one(pipeline, what)
-        })?,
-    };
-    let mut loaded = load(&text, pipeline, sets, &filter_names())?;
-    if built_in.is_some() {
-        // The recipe that is built in is the default, spelled out.
-        for (_, source) in loaded
-            .origins
-            .values_mut()
-            .filter(|(_, source)| *source == Source::File)
-        {
-            *source = Source::Default;
+            problems.push(Problem::new(format!("{pipeline}: pipeline"), what));
         }
     }
-    if PIPELINES
-        .iter()
-        .all(|def| def.name != loaded.config.pipeline)
-    {
-        let known: Vec<&str> = PIPELINES.iter().map(|def| def.name).collect();
-        let what = format!(
-            "unknown pipeline `{}`, expected one of {known:?}",
-            loaded.config.pipeline
-        );
-        return Err(ConfigError::one(format!("{pipeline}: pipeline"), what));
-    }
-    Ok(loaded)
+    (loaded, problems)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::load;
 
     #[test]
     fn the_recipe_states_every_default() {

@@ -20,7 +20,7 @@ use crate::io::{
     CardInput, PromptRef, ReportFilter, ReportInput, RowColumns, RowContext, ScoreColumn,
     build_report, read_manifest, write_dataset_card,
 };
-use crate::models::{JUDGE_AXES, ModelStore};
+use crate::models::{JUDGE_AXES, MODELS, ModelStatus, ModelStore};
 use crate::store;
 use crate::vision::heat_map;
 
@@ -65,6 +65,7 @@ pub(super) struct Prepared {
     pub(super) entries: Vec<ManifestEntry>,
     pub(super) dir: RunDir,
     pub(super) stages: EditPairs,
+    pub(super) models: Models,
     pub(super) filters: Vec<FilterInfo>,
     pub(super) columns: RowColumns,
     pub(super) context: RowContext,
@@ -140,6 +141,7 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         entries,
         dir,
         stages,
+        models,
         filters,
         columns,
         context,
@@ -149,6 +151,24 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
 }
 
 impl Prepared {
+    /// Fails on the first model whose weights are missing, before anything is written.
+    fn require_weights(&self) -> Result<(), FatalError> {
+        let store = ModelStore::default();
+        for name in self
+            .info
+            .models
+            .iter()
+            .filter_map(|model| model.model.split('@').next())
+        {
+            let is_known = MODELS.iter().any(|def| def.name == name);
+            if is_known && let ModelStatus::Missing(path) = store.status(name)? {
+                let (name, what) = (name.to_owned(), format!("{} is missing", path.display()));
+                return Err(FatalError::ModelMissing { name, what });
+            }
+        }
+        Ok(())
+    }
+
     /// What the folder already holds of this run.
     pub(super) fn chunks(&self) -> Result<Chunks, FatalError> {
         Chunks::restore(
@@ -175,6 +195,7 @@ pub fn run(
     hung: impl Fn(&Activity) + Send + 'static,
 ) -> Result<RunResult, FatalError> {
     let prepared = prepare(request)?;
+    prepared.require_weights()?;
     store::create_dir(prepared.dir.root())?;
     let lock = store::lock_dir(prepared.dir.root())?;
     prepared.dir.prepare()?;
@@ -189,6 +210,7 @@ pub fn run(
         entries,
         dir,
         stages,
+        models,
         filters,
         columns,
         context,
@@ -243,7 +265,15 @@ pub fn run(
 
     chunks.check_counts()?;
     let funnel = chunks.funnel();
-    report(&dir, &config, &context, &filters, &funnel, &chunks)?;
+    report(
+        &dir,
+        &config,
+        &context,
+        &filters,
+        &funnel,
+        &chunks,
+        models.usage(),
+    )?;
     drop(lock);
     Ok(RunResult {
         funnel,
@@ -260,6 +290,7 @@ fn report(
     filters: &[FilterInfo],
     funnel: &Funnel,
     chunks: &Chunks,
+    endpoint_usage: Option<String>,
 ) -> Result<(), FatalError> {
     let shards = chunks.shard_paths();
     let (done, all) = chunks.num_done();
@@ -272,17 +303,12 @@ fn report(
             "Shards".to_owned(),
             format!("{} from {done} of {all} chunks", shards.len()),
         ),
-        (
-            "Scene detector".to_owned(),
-            config.split.detector.name().to_owned(),
-        ),
     ];
-    facts.extend(
-        context
-            .models
-            .iter()
-            .map(|model| (model.role.clone(), model.model.clone())),
-    );
+    facts.extend(context.models.iter().map(|model| {
+        // Roles are config words; the page is read by people.
+        (model.role.replace('_', " "), model.model.clone())
+    }));
+    facts.extend(endpoint_usage.map(|usage| ("endpoint".to_owned(), usage)));
     let filters: Vec<ReportFilter> = filters
         .iter()
         .filter(|info| info.is_enabled)

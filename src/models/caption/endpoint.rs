@@ -1,6 +1,7 @@
 //! Any server that speaks the chat-completions protocol, local or remote.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,6 +63,29 @@ impl Default for EndpointOptions {
     }
 }
 
+/// What an endpoint has cost so far, over all clones.
+#[derive(Debug, Default)]
+pub struct Usage {
+    requests: AtomicU64,
+    prompt_tokens: AtomicU64,
+    answer_tokens: AtomicU64,
+}
+
+impl Usage {
+    /// Requests sent, tries that failed among them.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+    /// Tokens of questions, as the service counts them.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.prompt_tokens.load(Ordering::Relaxed)
+    }
+    /// Tokens of answers, as the service counts them.
+    pub fn answer_tokens(&self) -> u64 {
+        self.answer_tokens.load(Ordering::Relaxed)
+    }
+}
+
 /// A captioner behind an address. Clones share connections and the rate limit: one for each worker.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -70,6 +94,7 @@ pub struct Endpoint {
     key: Option<Arc<str>>,
     next_start: Arc<Mutex<Instant>>,
     first_backoff: Duration,
+    usage: Arc<Usage>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -131,7 +156,13 @@ impl Endpoint {
             key,
             next_start: Arc::new(Mutex::new(Instant::now())),
             first_backoff: Duration::from_secs_f64(BACKOFF_SECS),
+            usage: Arc::default(),
         })
+    }
+
+    /// What it has cost so far.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     fn wait_for_turn(&self) {
@@ -165,6 +196,7 @@ impl Endpoint {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
+        self.usage.requests.fetch_add(1, Ordering::Relaxed);
         let response = request.send().map_err(|error| self.transport(&error))?;
         let status = response.status();
         let wait = retry_after(&response);
@@ -174,11 +206,17 @@ impl Endpoint {
             wait: None,
         })?;
         if status.is_success() {
-            return wire::answer(&text, wants_json).map_err(|error| Failure {
+            let answer = wire::answer(&text, wants_json).map_err(|error| Failure {
                 error: self.error(error.kind, &error.what),
                 retry: false,
                 wait: None,
-            });
+            })?;
+            let (asked, answered) = (answer.prompt_tokens, answer.answer_tokens);
+            self.usage.prompt_tokens.fetch_add(asked, Ordering::Relaxed);
+            self.usage
+                .answer_tokens
+                .fetch_add(answered, Ordering::Relaxed);
+            return Ok(answer);
         }
         let passing = status.is_server_error()
             || matches!(

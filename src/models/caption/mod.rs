@@ -8,6 +8,6 @@ pub mod template;
 mod wire;
 
 pub use chat::{ChatJudge, ChatWriter};
-pub use endpoint::{Endpoint, EndpointOptions};
+pub use endpoint::{Endpoint, EndpointOptions, Usage};
 pub use measured::TemplateWriter;
 pub use prompts::{PROMPTS, PromptText};
