@@ -89,7 +89,7 @@ fn show_bars(monitor: &Monitor, stop: &Stop, is_over: &AtomicBool) {
                 bar.set_prefix(stage.name.clone());
                 stages.push(bar);
             }
-            let done = stage.received.saturating_sub(stage.busy as u64);
+            let done = stage.received.saturating_sub(stage.busy);
             let expected = if share > 0.0 {
                 (done as f64 / share).ceil() as u64
             } else {

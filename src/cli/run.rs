@@ -139,6 +139,12 @@ impl Run {
             })?;
         }
         say(format!("report   {out}/report.html"))?;
+        if let Some(usage) = result.endpoint_usage {
+            say(format!(
+                "endpoint {} requests, {} tokens asked, {} tokens answered in this run",
+                usage.requests, usage.prompt_tokens, usage.answer_tokens
+            ))?;
+        }
         if let Some(shard) = result.shards.first() {
             say(format!("look     framewright inspect {}", shard.display()))?;
             say(format!(

@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn scenes_of_ordinary_length_are_kept() {
-        for (secs, kept) in [(1.0, false), (10.0, true), (200.0, false)] {
+        for (secs, kept) in [(1.0, false), (10.0, true), (200.0, true)] {
             let scene = SceneMaker::new(vec![picture(0)]).secs(secs).scene();
             let score = Duration
                 .measure(&scene, &mut FilterContext::default())

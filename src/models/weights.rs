@@ -1,7 +1,7 @@
 //! The user's folder of weights: what is there, whether it is whole, how it gets there.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -11,6 +11,7 @@ use super::card::{Card, ModelDef, WeightsFile};
 use super::pull;
 use crate::core::FatalError;
 use crate::runtime::{Session, SessionOptions, data_dir};
+use crate::store;
 
 /// Environment variable that names the folder of weights.
 const FOLDER_VARIABLE: &str = "FRAMEWRIGHT_MODELS";
@@ -160,7 +161,8 @@ impl ModelStore {
 
     fn install(&self, name: &str, file: &WeightsFile, bytes: &[u8]) -> Result<(), FatalError> {
         let path = self.path(name).join(&file.path);
-        publish(&path, bytes)?;
+        store::create_dir(&self.path(name))?;
+        store::publish_bytes(&path, bytes)?;
         match file_status(&path, file, false)? {
             ModelStatus::Present => Ok(()),
             _ => Err(FatalError::disk(
@@ -217,7 +219,7 @@ fn file_status(
         return Ok(ModelStatus::Corrupt(path.to_path_buf()));
     }
     // Without a stamp, as in a read-only folder, the file is hashed at every start.
-    let _ = publish(&stamp_path, stamp.as_bytes());
+    let _ = store::publish_bytes(&stamp_path, stamp.as_bytes());
     Ok(ModelStatus::Present)
 }
 
@@ -225,30 +227,6 @@ fn stamp_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".verified");
     path.with_file_name(name)
-}
-
-/// Writes a whole file under its name, or nothing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "weights are written through a temporary file and a rename right here"
-)]
-fn publish(path: &Path, bytes: &[u8]) -> Result<(), FatalError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut temporary = path.as_os_str().to_os_string();
-    temporary.push(format!(".{}.part", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        FatalError::disk(path, error)
-    })
 }
 
 #[cfg(test)]
@@ -279,11 +257,11 @@ mod tests {
         let file = file_of(b"weights");
         let status = |trust| file_status(&path, &file, trust).unwrap();
         assert_eq!(status(true), ModelStatus::Missing(path.clone()));
-        publish(&path, b"weights").unwrap();
+        store::publish_bytes(&path, b"weights").unwrap();
         assert_eq!(status(true), ModelStatus::Present);
-        publish(&path, b"Weights").unwrap();
+        store::publish_bytes(&path, b"Weights").unwrap();
         assert_eq!(status(true), ModelStatus::Corrupt(path.clone()));
-        publish(&path, b"weight").unwrap();
+        store::publish_bytes(&path, b"weight").unwrap();
         assert_eq!(status(true), ModelStatus::Corrupt(path.clone()));
     }
 
@@ -291,7 +269,7 @@ mod tests {
     fn the_stamp_saves_the_hash_until_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.bin");
-        publish(&path, b"weights").unwrap();
+        store::publish_bytes(&path, b"weights").unwrap();
         let mut file = file_of(b"weights");
         assert_eq!(
             file_status(&path, &file, true).unwrap(),

@@ -21,6 +21,17 @@ use crate::stages::split::DetectorFactory;
 /// The embedder there is.
 const EMBEDDER: &str = "efficientnet_lite0";
 
+/// What an endpoint was asked in one run, retries included; tokens as the service counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EndpointUsage {
+    /// Requests sent.
+    pub requests: u64,
+    /// Tokens of questions.
+    pub prompt_tokens: u64,
+    /// Tokens of answers.
+    pub answer_tokens: u64,
+}
+
 /// Makes the models that a config names.
 #[derive(Clone)]
 pub struct Models {
@@ -54,16 +65,12 @@ impl Models {
         })
     }
 
-    /// What the endpoint has cost since this process began; none without an endpoint.
-    pub fn usage(&self) -> Option<String> {
-        self.endpoint.as_ref().map(|endpoint| {
-            let usage = endpoint.usage();
-            format!(
-                "{} requests, {} tokens asked, {} tokens answered in the last run",
-                usage.requests(),
-                usage.prompt_tokens(),
-                usage.answer_tokens()
-            )
+    /// What the endpoint was asked since this process began; none without an endpoint.
+    pub fn usage(&self) -> Option<EndpointUsage> {
+        self.endpoint.as_ref().map(|endpoint| EndpointUsage {
+            requests: endpoint.usage().requests(),
+            prompt_tokens: endpoint.usage().prompt_tokens(),
+            answer_tokens: endpoint.usage().answer_tokens(),
         })
     }
 

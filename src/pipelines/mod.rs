@@ -12,7 +12,7 @@ mod sink;
 mod status;
 
 pub use check::{CheckResult, check};
-pub use factories::{Models, detector_factory};
+pub use factories::{EndpointUsage, Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use run_dir::{RunDir, RunInfo};
 pub use runner::{RunRequest, RunResult, run};

@@ -56,6 +56,10 @@ impl RunDir {
     pub fn superseded(&self, fingerprint: &str) -> PathBuf {
         self.root.join("superseded").join(fingerprint)
     }
+    /// What the endpoint was asked, a line per run.
+    pub fn endpoint_usage(&self) -> PathBuf {
+        self.root.join("endpoint_usage.jsonl")
+    }
     /// A chunk's shard.
     pub fn shard(&self, pipeline: &str, chunk: u32) -> PathBuf {
         self.shards().join(format!("{pipeline}-{chunk:05}.parquet"))

@@ -9,7 +9,7 @@ use super::edit_pairs::EditPairs;
 use super::run_dir::{RunDir, RunInfo};
 use super::shards::{Chunks, root_key};
 use super::sink::RunSink;
-use super::{FilterInfo, Models, filter_infos, load_pipeline};
+use super::{EndpointUsage, FilterInfo, Models, filter_infos, load_pipeline};
 use crate::config::{Config, JudgeBackend, Limits, Workers};
 use crate::core::{ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry};
 use crate::engine::{
@@ -57,6 +57,8 @@ pub struct RunResult {
     pub shards: Vec<PathBuf>,
     /// The folder.
     pub dir: RunDir,
+    /// What the endpoint was asked in this run, if there is one.
+    pub endpoint_usage: Option<EndpointUsage>,
 }
 
 /// A request with its files read and checked.
@@ -264,21 +266,20 @@ pub fn run(
         .run(runner, &options, &monitor, &mut sink)?;
 
     chunks.check_counts()?;
+    let usage = models.usage();
+    if let Some(usage) = &usage {
+        // Costs of this run only, so they stand apart from the results, which reruns repeat.
+        let line = format!("{}\n", serde_json::json!(usage));
+        store::Appender::open(&dir.endpoint_usage())?.append(line.as_bytes())?;
+    }
     let funnel = chunks.funnel();
-    report(
-        &dir,
-        &config,
-        &context,
-        &filters,
-        &funnel,
-        &chunks,
-        models.usage(),
-    )?;
+    report(&dir, &config, &context, &filters, &funnel, &chunks)?;
     drop(lock);
     Ok(RunResult {
         funnel,
         ended: summary.ended,
         shards: chunks.shard_paths(),
+        endpoint_usage: usage,
         dir,
     })
 }
@@ -290,7 +291,6 @@ fn report(
     filters: &[FilterInfo],
     funnel: &Funnel,
     chunks: &Chunks,
-    endpoint_usage: Option<String>,
 ) -> Result<(), FatalError> {
     let shards = chunks.shard_paths();
     let (done, all) = chunks.num_done();
@@ -308,7 +308,6 @@ fn report(
         // Roles are config words; the page is read by people.
         (model.role.replace('_', " "), model.model.clone())
     }));
-    facts.extend(endpoint_usage.map(|usage| ("endpoint".to_owned(), usage)));
     let filters: Vec<ReportFilter> = filters
         .iter()
         .filter(|info| info.is_enabled)

@@ -54,12 +54,11 @@ impl Worker for Ingest {
         entry: ManifestEntry,
         out: &mut Outbox<'_, Arc<Video>>,
     ) -> Result<(), ItemError> {
-        let file = match &entry.local_path {
-            Some(path) => LocalFile::kept(path.clone()),
-            None => {
-                let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
-                LocalFile::temporary(fetched)
-            }
+        let file = if let Some(path) = &entry.local_path {
+            LocalFile::kept(path.clone())
+        } else {
+            let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
+            LocalFile::temporary(fetched)
         };
         let id = hash_file(file.path(), out)?;
         let options = OpenOptions {

@@ -67,6 +67,7 @@ pub fn publish(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FatalError> {
+    create_dir(folder_of(path))?;
     let temporary = temporary_beside(path);
     if let Err(error) = write_whole(&temporary, write).and_then(|()| rename(&temporary, path)) {
         // The write error is the one to report; a left-over is recognisable by its suffix.

@@ -145,13 +145,11 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
     let mut path = before.to_vec();
     path.push(text[..end].to_owned());
     text = &text[end..];
-    match text.strip_prefix("::") {
-        Some(rest) => expand(rest, &path, found),
-        None => {
-            found.push(path);
-            text
-        }
+    if let Some(rest) = text.strip_prefix("::") {
+        return expand(rest, &path, found);
     }
+    found.push(path);
+    text
 }
 
 /// Code up to the tests, without lines of comments.
@@ -207,7 +205,7 @@ fn sources() -> Vec<Source> {
 }
 
 #[track_caller]
-fn none(problems: Vec<String>) {
+fn none(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
@@ -239,7 +237,7 @@ fn modules_name_only_what_the_table_allows() {
             }
         }
     }
-    none(problems);
+    none(&problems);
 }
 
 #[test]
@@ -254,7 +252,7 @@ fn nobody_reaches_another_module_by_super() {
             }
         }
     }
-    none(problems);
+    none(&problems);
 }
 
 #[test]
@@ -274,7 +272,7 @@ fn external_crates_stay_behind_their_fences() {
             }
         }
     }
-    none(problems);
+    none(&problems);
 }
 
 #[test]
@@ -314,7 +312,7 @@ fn files_are_short_and_say_what_they_are() {
             problems.push(format!("{} does not begin with what it is", source.name));
         }
     }
-    none(problems);
+    none(&problems);
 }
 
 #[test]
@@ -333,7 +331,7 @@ fn modules_with_parts_are_folders_with_mod_rs() {
             ));
         }
     }
-    none(problems);
+    none(&problems);
 }
 
 #[test]
@@ -450,5 +448,5 @@ fn no_file_names_a_machine_or_a_registry() {
             }
         }
     }
-    none(problems);
+    none(&problems);
 }

@@ -286,9 +286,12 @@ fn garbage_is_a_failure_of_the_model() {
 
 #[test]
 fn points_out_of_bounds_are_not_believed() {
-    let answer = |asked: &Asked| match asked.is_judge() {
-        false => instruction("Move the square."),
-        true => points(9, 5),
+    let answer = |asked: &Asked| {
+        if asked.is_judge() {
+            points(9, 5)
+        } else {
+            instruction("Move the square.")
+        }
     };
     let Some(setting) = Setting::new(one_clip, answer) else {
         return;
