@@ -57,7 +57,9 @@ fn show_bars(monitor: &Monitor, stop: &Stop, is_over: &AtomicBool) {
     };
     let begin = Instant::now();
     let top = bars.add(ProgressBar::new(monitor.roots().total));
-    top.set_style(style("videos         {bar:24.green/dim} {pos}/{len} {msg}"));
+    top.set_style(style(
+        "videos          {bar:24.green/dim} {pos}/{len} {msg}",
+    ));
     let mut stages: Vec<ProgressBar> = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
         let secs = begin.elapsed().as_secs_f64();
@@ -85,7 +87,7 @@ fn show_bars(monitor: &Monitor, stop: &Stop, is_over: &AtomicBool) {
         for (n, stage) in monitor.stages().into_iter().enumerate() {
             if n == stages.len() {
                 let bar = bars.add(ProgressBar::new(0));
-                bar.set_style(style("  {prefix:<12} {bar:24.cyan/dim} {pos} {msg}"));
+                bar.set_style(style("  {prefix:<13} {bar:24.cyan/dim} {pos} {msg}"));
                 bar.set_prefix(stage.name.clone());
                 stages.push(bar);
             }
