@@ -69,8 +69,8 @@ impl RunDir {
         self.rejects().join(format!("{chunk:05}.parquet"))
     }
 
-    /// Makes the folders, empties `tmp` and deletes what a killed process left half written. Only
-    /// for who holds the folder's lock.
+    /// Makes the folders, empties `tmp` but for downloads that can go on, and deletes what a killed
+    /// process left half written. Only for who holds the folder's lock.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -87,7 +87,12 @@ impl RunDir {
         }
         store::remove_temporaries(&self.root)?;
         for path in store::list(&self.tmp())? {
-            store::remove(&path)?;
+            let can_go_on = path
+                .extension()
+                .is_some_and(|end| end == "part" || end == "tag");
+            if !can_go_on {
+                store::remove(&path)?;
+            }
         }
         Ok(())
     }
@@ -158,5 +163,25 @@ impl RunInfo {
     /// Filters as JSON values.
     pub fn filters_json(infos: &[FilterInfo]) -> serde_json::Value {
         serde_json::to_value(infos).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_keeps_downloads_that_can_go_on_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir::new(folder.path());
+        for name in ["a.part", "a.part.tag", "whole", "in_flight"] {
+            store::publish_bytes(&dir.tmp().join(name), b"x").unwrap();
+        }
+        dir.prepare().unwrap();
+        let left = store::list(&dir.tmp()).unwrap();
+        assert_eq!(
+            left,
+            [dir.tmp().join("a.part"), dir.tmp().join("a.part.tag")]
+        );
     }
 }

@@ -1,11 +1,9 @@
 //! The only place that names `ort`: finding the library, planning threads, running graphs.
 
-mod device;
 mod library;
 mod session;
 mod spec;
 
-pub use device::{ThreadPlan, plan};
 pub use library::{Library, data_dir, disable_telemetry, load_library};
 pub use session::{Input, Session, SessionOptions};
 pub use spec::{DType, Dim, TensorSpec};
