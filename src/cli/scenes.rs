@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Exit, PipelineArgs, say, say_json, warn};
-use crate::pipelines::{SceneList, find_scenes};
+use super::{Exit, say, say_json, warn};
+use crate::core::SceneList;
+use crate::pipelines::{SceneRequest, find_scenes};
 
 /// Arguments of `scenes`.
 #[derive(Args, Debug)]
@@ -29,16 +30,16 @@ impl Scenes {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut sets = self.sets;
         sets.extend(self.detector.map(|name| format!("split.detector={name}")));
-        let pipeline = PipelineArgs {
+        let request = SceneRequest {
             pipeline: "edit-pairs".into(),
             sets,
+            files: self.videos,
+            keep_scores: false,
         };
         let mut exit = Exit::Done;
         let mut lists = Vec::new();
         find_scenes(
-            &pipeline.pipeline,
-            &pipeline.sets,
-            &self.videos,
+            &request,
             &mut |path, found| match found {
                 Ok(list) if self.json => lists.push(to_json(path, &list)),
                 Ok(list) => {

@@ -266,6 +266,17 @@ pub struct Split {
     pub content: Content,
 }
 
+impl Split {
+    /// Where the detector cuts, in the unit of its scores.
+    pub fn threshold(&self) -> Option<f32> {
+        Some(match self.detector {
+            Detector::TransnetV2 => self.transnet_v2.threshold,
+            Detector::Adaptive => self.adaptive.threshold,
+            Detector::Content => self.content.threshold,
+        })
+    }
+}
+
 impl Default for Split {
     fn default() -> Self {
         Self {

@@ -10,6 +10,7 @@ mod id;
 mod image;
 mod item;
 mod mask;
+mod scene_list;
 mod score;
 mod time;
 
@@ -25,5 +26,6 @@ pub use item::{
     Video, VideoInfo,
 };
 pub use mask::{Mask, Rle};
+pub use scene_list::{FrameScore, SceneList, SceneSpan};
 pub use score::{Range, Score, Scores};
 pub use time::{FrameIndex, Point, Pts, Span, TimeBase};

@@ -91,6 +91,7 @@ impl EditPairs {
                 sample_max_side_px: config.sample_frames.max_side_px,
                 decode_threads,
                 workers: config.workers.split.unwrap_or(jobs),
+                keep_scores: false,
                 memo: Some(memo.clone()),
                 budget: ByteBudget::new(memory_bytes / 2),
             },

@@ -16,7 +16,7 @@ pub use factories::{EndpointUsage, Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use run_dir::{RunDir, RunInfo};
 pub use runner::{RunRequest, RunResult, run};
-pub use scenes::{SceneList, SceneSpan, find_scenes};
+pub use scenes::{SceneRequest, find_scenes};
 pub use status::{Status, status};
 
 use crate::config::{Config, FilterChoice, Loaded, Source, load_leniently};

@@ -4,52 +4,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::{detector_factory, load_pipeline};
-use crate::core::{ByteBudget, FatalError, ItemError, ItemPath, ManifestEntry, Scene, Video};
+use crate::core::{
+    ByteBudget, FatalError, ItemError, ItemPath, ManifestEntry, Scene, SceneList, SceneSpan, Video,
+};
 use crate::engine::{ItemContext, Outbox, Outcome, Stage, Worker};
 use crate::media::FetchOptions;
 use crate::models::ModelStore;
 use crate::stages::ingest::Ingest;
-use crate::stages::split::Split;
+use crate::stages::split::{Split, SplitSummary};
 
-/// One scene; ends are exclusive, frames are in presentation order from 0.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SceneSpan {
-    /// First frame.
-    pub start_frame: u32,
-    /// First frame after.
-    pub end_frame: u32,
-    /// Time of the first frame, in ticks.
-    pub start_pts: i64,
-    /// Time at which the last frame's display ends, in ticks.
-    pub end_pts: i64,
-    /// The same in seconds.
-    pub start_secs: f64,
-    /// The same in seconds.
-    pub end_secs: f64,
-    /// Score of the cut before it, in the detector's unit.
-    pub start_score: Option<f32>,
-    /// Score of the cut after it.
-    pub end_score: Option<f32>,
-}
-
-/// The scenes of one file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SceneList {
-    /// Frames that were decoded.
-    pub frames: u64,
-    /// Average frames per second, as the container states it.
-    pub fps: f64,
-    /// Ticks per second as `[num, den]` of one tick.
-    pub time_base: [i32; 2],
-    /// Which detector.
-    pub detector: &'static str,
-    /// What could not be decoded.
-    pub damage: Option<String>,
-    /// In order.
-    pub scenes: Vec<SceneSpan>,
+/// What to look for, and where.
+#[derive(Clone, Debug)]
+pub struct SceneRequest {
+    /// Pipeline file or alias; `[ingest]`, `[split]` and `[limits]` count.
+    pub pipeline: String,
+    /// `KEY=VALUE` changes to it.
+    pub sets: Vec<String>,
+    /// The videos.
+    pub files: Vec<PathBuf>,
+    /// Whether [`SceneList::scores`] are wanted.
+    pub keep_scores: bool,
 }
 
 /// Finds the scenes of each file in turn and hands them to `found`.
@@ -57,12 +32,10 @@ pub struct SceneList {
 /// # Errors
 /// Wrong settings or missing weights; a bad file is handed to `found` as an error.
 pub fn find_scenes(
-    pipeline: &str,
-    sets: &[String],
-    files: &[PathBuf],
+    request: &SceneRequest,
     found: &mut dyn FnMut(&Path, Result<SceneList, ItemError>),
 ) -> Result<(), FatalError> {
-    let config = load_pipeline(pipeline, sets)?.config;
+    let config = load_pipeline(&request.pipeline, &request.sets)?.config;
     let (detector, detector_identity) =
         detector_factory(&config, &Arc::new(ModelStore::default()))?;
     let ingest = Ingest {
@@ -86,12 +59,13 @@ pub fn find_scenes(
         sample_max_side_px: 64,
         decode_threads: 0,
         workers: 1,
+        keep_scores: request.keep_scores,
         memo: None,
         budget: ByteBudget::new(u64::MAX),
     };
     let (mut ingest, mut split) = (ingest.open()?, split.open()?);
     let item_time = Duration::from_secs_f64(config.limits.item_secs);
-    for path in files {
+    for path in &request.files {
         let context = ItemContext {
             path: ItemPath::root(0),
             deadline: Instant::now() + item_time,
@@ -115,8 +89,7 @@ pub fn find_scenes(
             Ok(Some(list(
                 &video,
                 &scenes,
-                summary.frames,
-                summary.damage,
+                summary,
                 &config,
             )))
         });
@@ -150,8 +123,7 @@ fn collect<T>(
 fn list(
     video: &Video,
     scenes: &[Scene],
-    frames: u64,
-    damage: Option<String>,
+    summary: SplitSummary,
     config: &crate::config::Config,
 ) -> SceneList {
     let base = video.info.time_base;
@@ -166,11 +138,14 @@ fn list(
         end_score: scene.cut_score[1],
     });
     SceneList {
-        frames,
+        frames: summary.frames,
         fps: video.info.fps,
         time_base: [base.num, base.den],
         detector: config.split.detector.name(),
-        damage,
+        threshold: config.split.threshold(),
+        damage: summary.damage,
         scenes: spans.collect(),
+        scores: summary.scores,
+        info: video.info.clone(),
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
 use crate::core::{
-    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, Hasher, ItemError, Key, Pts, Rgb8,
-    SampledFrame, Scene, SceneSamples, Scores, SizeRule, Span, Video,
+    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key, Pts, Rgb8,
+    SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
 };
 use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
 use crate::media::{LowResReader, OpenOptions};
@@ -49,6 +49,8 @@ pub struct Split {
     pub decode_threads: usize,
     /// Videos at once.
     pub workers: usize,
+    /// Whether the detector's score of every frame is kept for the summary.
+    pub keep_scores: bool,
     /// Remembers cuts, the costly part.
     pub memo: Option<Memo>,
     /// Bytes that sampled frames may take.
@@ -144,11 +146,13 @@ impl CutSource<'_> {
         index: FrameIndex,
         reader: &mut LowResReader,
         cuts: &mut Vec<Cut>,
+        scores: &mut Vec<(FrameIndex, Score)>,
     ) -> Result<FrameIndex, ItemError> {
         match self {
             Self::Detector(detector, found) => {
                 detector.push(index, &reader.picture(detector.input())?, found)?;
                 cuts.append(&mut found.cuts);
+                scores.append(&mut found.scores);
                 Ok(FrameIndex(
                     (index.0 + 1).saturating_sub(detector.latency_frames()),
                 ))
@@ -160,11 +164,16 @@ impl CutSource<'_> {
         }
     }
 
-    fn finish(&mut self, cuts: &mut Vec<Cut>) -> Result<(), ItemError> {
+    fn finish(
+        &mut self,
+        cuts: &mut Vec<Cut>,
+        scores: &mut Vec<(FrameIndex, Score)>,
+    ) -> Result<(), ItemError> {
         match self {
             Self::Detector(detector, found) => {
                 detector.finish(found)?;
                 cuts.append(&mut found.cuts);
+                scores.append(&mut found.scores);
             }
             Self::Replay(replay) => replay.upto(FrameIndex(u32::MAX), cuts),
         }
@@ -173,12 +182,14 @@ impl CutSource<'_> {
 }
 
 /// What one pass found besides scenes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SplitSummary {
     /// Frames that were decoded.
     pub frames: u64,
     /// What was damaged, if anything.
     pub damage: Option<String>,
+    /// The detector's score of every frame, if they are kept; none from a memo.
+    pub scores: Vec<FrameScore>,
 }
 
 impl Worker for SplitWorker {
@@ -295,7 +306,8 @@ impl<'a> Pass<'a> {
         let grid_ticks = base.ticks(1.0 / self.stage.samples_per_sec).max(1);
         let mut next_grid: Option<i64> = None;
         let mut before: Option<Vec<u8>> = None;
-        let (mut cuts, mut done) = (Vec::new(), Vec::new());
+        let (mut cuts, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept_pts, mut kept_scores) = (Vec::new(), Vec::new());
         let mut end_pts = Pts(0);
         let mut frames = 0_u64;
         let mut last_step = 1;
@@ -348,7 +360,12 @@ impl<'a> Pass<'a> {
                 last_step = stamp.duration_ticks;
             }
 
-            let decided = source.frame(stamp.index, &mut reader, &mut cuts)?;
+            let decided = source.frame(stamp.index, &mut reader, &mut cuts, &mut scores)?;
+            if self.stage.keep_scores {
+                kept_pts.push(stamp.pts);
+                kept_scores.append(&mut scores);
+            }
+            scores.clear();
             self.take_cuts(&mut cuts);
             self.builder.settle(decided, &mut done);
             self.forget_before(decided);
@@ -361,7 +378,10 @@ impl<'a> Pass<'a> {
             let what = format!("no frame could be decoded: {}", reader.damage());
             return Err(ItemError::new(ErrorKind::Corrupt, what));
         }
-        source.finish(&mut cuts)?;
+        source.finish(&mut cuts, &mut scores)?;
+        if self.stage.keep_scores {
+            kept_scores.append(&mut scores);
+        }
         self.take_cuts(&mut cuts);
         self.builder
             .finish(Pts(end_pts.0 + last_step.max(1)), &mut done);
@@ -376,7 +396,11 @@ impl<'a> Pass<'a> {
             FoundCuts {
                 cuts: self.all_cuts,
             },
-            SplitSummary { frames, damage },
+            SplitSummary {
+                frames,
+                damage,
+                scores: with_times(&kept_pts, &kept_scores),
+            },
         ))
     }
 
@@ -449,6 +473,19 @@ impl<'a> Pass<'a> {
         self.scenes += 1;
         out.emit(scene);
     }
+}
+
+/// Scores of frames with the frames' times.
+fn with_times(pts: &[Pts], scores: &[(FrameIndex, Score)]) -> Vec<FrameScore> {
+    let known = scores.iter().filter_map(|(index, score)| {
+        let pts = *pts.get(index.0 as usize)?;
+        Some(FrameScore {
+            index: *index,
+            pts,
+            score: *score,
+        })
+    });
+    known.collect()
 }
 
 fn mean(luma: &[u8]) -> f32 {
