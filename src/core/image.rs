@@ -135,6 +135,10 @@ pub enum SizeRule {
 }
 
 impl SizeRule {
+    /// The picture of each frame that detectors and pair proposals look at: as small as
+    /// PySceneDetect makes it.
+    pub const LOW_RES: Self = Self::MaxSide(256);
+
     /// `(width, height)` for a source of that size; both at least 1.
     pub fn apply(self, width: u32, height: u32) -> (u32, u32) {
         let scaled = |factor: f64| {

@@ -54,6 +54,18 @@ pub fn encode_jpeg(image: &Rgb8, quality: u8) -> Result<Vec<u8>, ItemError> {
 /// Unsupported for a target of absurd size.
 pub fn resize(image: &Rgb8, rule: SizeRule) -> Result<Rgb8, ItemError> {
     let (width, height) = rule.apply(image.width(), image.height());
+    filtered(image, width, height, FilterType::Lanczos3)
+}
+
+/// The picture at another size, each pixel the mean of the pixels it covers.
+///
+/// # Errors
+/// Unsupported for a target of absurd size.
+pub(super) fn average(image: &Rgb8, width: u32, height: u32) -> Result<Rgb8, ItemError> {
+    filtered(image, width, height, FilterType::Box)
+}
+
+fn filtered(image: &Rgb8, width: u32, height: u32, filter: FilterType) -> Result<Rgb8, ItemError> {
     if (width, height) == (image.width(), image.height()) {
         return Ok(image.clone());
     }
@@ -64,7 +76,7 @@ pub fn resize(image: &Rgb8, rule: SizeRule) -> Result<Rgb8, ItemError> {
     let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3)
         .map_err(|error| failed(&error))?;
     let mut target = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     Resizer::new()
         .resize(&source, &mut target, &options)
         .map_err(|error| failed(&error))?;

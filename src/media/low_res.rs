@@ -6,6 +6,7 @@ use std::time::Instant;
 use ffmpeg_next::frame;
 
 use super::decode::{Damage, FrameStamp, FrameStream};
+use super::encode::average;
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;
 use crate::core::{ErrorKind, ItemError, Rgb8, SizeRule, VideoInfo};
@@ -16,6 +17,9 @@ pub struct LowResReader {
     renderer: Renderer,
     frame: frame::Video,
     has_frame: bool,
+    display: (u32, u32),
+    /// The current frame at [`SizeRule::LOW_RES`], once somebody asked for it.
+    low_res: Option<Rgb8>,
 }
 
 impl LowResReader {
@@ -30,6 +34,8 @@ impl LowResReader {
             renderer: Renderer::new(info),
             frame: frame::Video::empty(),
             has_frame: false,
+            display: (info.width, info.height),
+            low_res: None,
         })
     }
 
@@ -45,13 +51,17 @@ impl LowResReader {
     /// short of that is left out and counted in [`Self::damage`].
     pub fn next_frame(&mut self) -> Result<Option<FrameStamp>, ItemError> {
         self.has_frame = false;
+        self.low_res = None;
         let stamp = self.stream.next_frame(&mut self.frame)?;
         self.has_frame = stamp.is_some();
         Ok(stamp)
     }
 
     /// The frame just returned, upright, cropped, in square pixels, at the size that `rule` gives
-    /// for the video's display size. Scaled anew on each call.
+    /// for the video's display size.
+    ///
+    /// [`SizeRule::LOW_RES`] is made once a frame, and what is at most half as large is made from
+    /// it: going over the full frame is what costs.
     ///
     /// # Errors
     /// Unsupported for a pixel format that cannot be converted; Bug where there is no frame.
@@ -62,7 +72,20 @@ impl LowResReader {
                 "a picture was asked for without a current frame",
             ));
         }
-        self.renderer.picture(&self.frame, rule)
+        let (width, height) = rule.apply(self.display.0, self.display.1);
+        let low = SizeRule::LOW_RES.apply(self.display.0, self.display.1);
+        if rule != SizeRule::LOW_RES && (width * 2 > low.0 || height * 2 > low.1) {
+            return self.renderer.picture(&self.frame, rule);
+        }
+        let low_res = match self.low_res.take() {
+            Some(known) => known,
+            None => self.renderer.picture(&self.frame, SizeRule::LOW_RES)?,
+        };
+        self.low_res = Some(low_res.clone());
+        if rule == SizeRule::LOW_RES {
+            return Ok(low_res);
+        }
+        average(&low_res, width, height)
     }
 
     /// What was damaged and left out so far.

@@ -15,6 +15,7 @@ mod frame_reader;
 mod libav;
 mod low_res;
 mod open;
+mod planar;
 mod probe;
 mod render;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ffmpeg_next::{color, frame};
 use super::deinterlace::deinterlaced;
 use super::libav::{Area, Colors, Scaler, ScalerKey, chroma_steps};
 use super::open::check_size;
+use super::planar::PlaneShrinker;
 use crate::core::{ErrorKind, ItemError, Rgb8, SizeRule, VideoInfo};
 
 /// Scalers that are kept: a stage asks for few sizes.
@@ -21,6 +22,7 @@ pub(super) struct Renderer {
     coded: (u32, u32),
     display: (u32, u32),
     rotation_degrees: u16,
+    shrinker: PlaneShrinker,
     scalers: Vec<Scaler>,
 }
 
@@ -37,6 +39,7 @@ impl Renderer {
             coded: (info.coded_width, info.coded_height),
             display: (info.width, info.height),
             rotation_degrees: info.rotation_degrees,
+            shrinker: PlaneShrinker::default(),
             scalers: Vec::new(),
         }
     }
@@ -72,12 +75,19 @@ impl Renderer {
         width: u32,
         height: u32,
     ) -> Result<Rgb8, ItemError> {
+        let colors = colors_of(frame);
+        let rotation = self.rotation_degrees;
+        if let Some(small) = self.shrinker.rgb(frame, colors, area, (width, height)) {
+            return match rotation {
+                0 => Rgb8::new(width, height, small),
+                _ => upright(&small, width as usize * 3, (width, height), rotation),
+            };
+        }
         let key = ScalerKey {
             source: (frame.format(), area.width, area.height),
-            colors: colors_of(frame),
+            colors,
             target: (Pixel::RGB24, width, height),
         };
-        let rotation = self.rotation_degrees;
         let scaler = scaler_for(&mut self.scalers, key)?;
         let output = scaler.run(frame, area.x, area.y).ok_or_else(|| {
             ItemError::new(
@@ -85,7 +95,7 @@ impl Renderer {
                 format!("a part {area:?} of a frame could not be scaled"),
             )
         })?;
-        upright(output, width, height, rotation)
+        upright(output.data(0), output.stride(0), (width, height), rotation)
     }
 
     /// The crop in a frame, which may have another size than the first one had.
@@ -194,14 +204,13 @@ fn colors_of(frame: &frame::Video) -> Colors {
     }
 }
 
-/// Copies a picture of `width` x `height` out of a frame, turned clockwise.
+/// Copies a picture of `width` x `height` out of rows of `stride` bytes, turned clockwise.
 fn upright(
-    output: &frame::Video,
-    width: u32,
-    height: u32,
+    bytes: &[u8],
+    stride: usize,
+    (width, height): (u32, u32),
     rotation_degrees: u16,
 ) -> Result<Rgb8, ItemError> {
-    let (stride, bytes) = (output.stride(0), output.data(0));
     let (w, h) = (width as usize, height as usize);
     let mut data = Vec::with_capacity(w * h * 3);
     let at = |x: usize, y: usize| &bytes[y * stride + x * 3..y * stride + x * 3 + 3];

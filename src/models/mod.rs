@@ -52,8 +52,13 @@ pub trait SceneDetector {
     ) -> Result<(), ItemError>;
     /// Ends the video and readies the detector for another one.
     fn finish(&mut self, out: &mut Detections) -> Result<(), ItemError>;
-    /// How late a cut may be reported.
+    /// How late a cut may be reported: counted from its `scene_end`.
     fn latency_frames(&self) -> u32;
+    /// Whether cuts that follow each other closely are meant, as in fast montage. Where they are
+    /// not, the caller drops a cut that comes too soon after the one before.
+    fn keeps_short_scenes(&self) -> bool {
+        false
+    }
 }
 
 /// Turns pictures into L2-normalised vectors.

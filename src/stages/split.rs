@@ -9,18 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
 use crate::core::{
-    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key, Pts, Rgb8,
-    SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
+    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key,
+    Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
 };
 use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
 use crate::media::{LowResReader, OpenOptions};
 use crate::models::{Cut, Detections, SceneDetector};
 
 /// Bump when the same video gives other scenes, statistics or samples.
-const LOGIC_VERSION: i64 = 1;
-/// Width of the small picture for motion, stillness and pair proposals, pixels.
-const SMALL_WIDTH_PX: u32 = 256;
-
+const LOGIC_VERSION: i64 = 2;
 /// Frames after which an item counts as getting on.
 const FRAMES_PER_SIGN_OF_LIFE: u64 = 64;
 
@@ -318,7 +315,7 @@ impl<'a> Pass<'a> {
                 out.progress();
                 reader.set_deadline(out.context().deadline);
             }
-            let small = reader.picture(SizeRule::MaxWidth(SMALL_WIDTH_PX))?;
+            let small = reader.picture(SizeRule::LOW_RES)?;
             let luma = small.luma();
             if let Some(sample) = self.builder.newest_sample() {
                 sample.next = Some((stamp.pts, small.clone()));

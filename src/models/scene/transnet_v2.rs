@@ -6,9 +6,9 @@
 //! Output   `single`  f32 [batch, 100]              probability of a transition's middle
 //!          `all`     f32 [batch, 100]              probability of belonging to a transition
 //! Before   windows of 100 frames, step 50; first frame 25 times in front, last frame behind
-//! After    keep outputs 25..75; a run of frames above the threshold is one cut: the scene before
-//!          ends with its first frame, the next scene starts after its last. At a hard cut the
-//!          network marks the last frame before it
+//! After    keep outputs 25..75; a frame whose `single` is above the threshold makes a cut; the run
+//!          of frames around it that `all` marks is its transition and belongs to no scene. At a
+//!          hard cut the network marks one frame, the last before it
 //! Parity   max |Δ| <= 1e-5 against the golden windows
 
 use ndarray::{ArrayD, IxDyn};
@@ -29,6 +29,8 @@ const FRAME_BYTES: usize = WIDTH * HEIGHT * 3;
 pub struct TransNetOptions {
     /// A frame above this probability belongs to a cut; 0–1.
     pub threshold: Score,
+    /// A frame next to a cut whose `all` is above this is part of its transition; 0–1.
+    pub mixed_threshold: Score,
     /// Windows in one run of the network, at least 1. More are faster on wide machines and report
     /// later.
     pub batch_windows: usize,
@@ -43,6 +45,7 @@ impl Default for TransNetOptions {
     fn default() -> Self {
         Self {
             threshold: 0.5,
+            mixed_threshold: 0.2,
             batch_windows: 1,
             merge_frames: 30,
             plain_deviation: 4.0,
@@ -97,40 +100,42 @@ impl TransNetV2 {
     fn run_windows(&mut self, count: usize, out: &mut Detections) -> Result<(), ItemError> {
         let (bytes, first, frames) = self.state.windows.take(count);
         let count = bytes.len() / (WINDOW * FRAME_BYTES);
-        let single = probabilities(&mut self.session, bytes, count)?;
+        let [single, all] = probabilities(&mut self.session, bytes, count)?;
         for n in 0..frames {
-            let score = single[[n / STEP, MARGIN + n % STEP]];
+            let at = [n / STEP, MARGIN + n % STEP];
             let frame = (first + n) as u32;
-            out.scores.push((FrameIndex(frame), score));
+            out.scores.push((FrameIndex(frame), single[at]));
             let plain = self.state.plain.pop_front().unwrap_or(false);
-            out.cuts.extend(self.state.cuts.next(frame, score, plain));
+            let cut = self.state.cuts.next(frame, [single[at], all[at]], plain);
+            out.cuts.extend(cut);
         }
         Ok(())
     }
 }
 
-/// Runs `count` windows; `single` as `[count, 100]`.
+/// Runs `count` windows; `single` and `all`, each as `[count, 100]`.
 fn probabilities(
     session: &mut Session,
     bytes: Vec<u8>,
     count: usize,
-) -> Result<ndarray::Array2<f32>, ItemError> {
+) -> Result<[ndarray::Array2<f32>; 2], ItemError> {
     let wrong = |error: ndarray::ShapeError| ItemError::new(ErrorKind::Bug, error.to_string());
     let shape = IxDyn(&[count, WINDOW, HEIGHT, WIDTH, 3]);
     let frames = ArrayD::from_shape_vec(shape, bytes).map_err(wrong)?; // [count, 100, 27, 48, 3]
-    let mut outputs = session.run(vec![("frames", Input::U8(frames))], &["single"])?;
-    let single = outputs.swap_remove(0); // [count, 100]
-    if single.shape() != [count, WINDOW] {
-        let what = format!("{NAME} gave {:?} for {count} windows", single.shape());
-        return Err(ItemError::new(ErrorKind::Model, what));
-    }
-    if single.iter().any(|p| !p.is_finite()) {
-        return Err(ItemError::new(
-            ErrorKind::Model,
-            format!("{NAME} gave no number"),
-        ));
-    }
-    single.into_dimensionality().map_err(wrong)
+    let mut outputs = session.run(vec![("frames", Input::U8(frames))], &["single", "all"])?;
+    let mut next = || {
+        let output = outputs.remove(0); // [count, 100]
+        if output.shape() != [count, WINDOW] {
+            let what = format!("{NAME} gave {:?} for {count} windows", output.shape());
+            return Err(ItemError::new(ErrorKind::Model, what));
+        }
+        if output.iter().any(|p| !p.is_finite()) {
+            let what = format!("{NAME} gave no number");
+            return Err(ItemError::new(ErrorKind::Model, what));
+        }
+        output.into_dimensionality().map_err(wrong)
+    };
+    Ok([next()?, next()?])
 }
 
 impl SceneDetector for TransNetV2 {
@@ -146,6 +151,10 @@ impl SceneDetector for TransNetV2 {
     fn latency_frames(&self) -> u32 {
         let windows = self.options.batch_windows.max(1) - 1;
         (WINDOW - MARGIN + STEP * windows) as u32 + self.options.merge_frames
+    }
+
+    fn keeps_short_scenes(&self) -> bool {
+        true
     }
 
     fn push(
@@ -193,12 +202,38 @@ fn luma_deviation(image: &Rgb8) -> f64 {
 #[derive(Debug)]
 struct CutFinder {
     options: TransNetOptions,
-    /// First frame and best score of the run that is going on.
-    run: Option<(u32, Score)>,
+    /// The marked frames that go on.
+    run: Option<MarkedRun>,
     /// A finished cut that the next one may still join.
     held: Option<Cut>,
     /// Whether a plain frame came at or after the held cut.
     plain_since: bool,
+}
+
+/// Neighbouring frames that `single` or `all` marks.
+#[derive(Clone, Copy, Debug)]
+struct MarkedRun {
+    first: u32,
+    /// The frame with the highest `single`, and that.
+    peak: (u32, Score),
+}
+
+impl MarkedRun {
+    /// The cut that the run means when `after` is the first frame behind it.
+    fn cut(&self, after: u32) -> Cut {
+        let (peak, score) = self.peak;
+        let is_hard = after - self.first <= 2;
+        let (end, start) = if is_hard {
+            (peak + 1, peak + 1)
+        } else {
+            (self.first, after)
+        };
+        Cut {
+            scene_end: FrameIndex(end),
+            scene_start: FrameIndex(start),
+            score,
+        }
+    }
 }
 
 impl CutFinder {
@@ -211,28 +246,29 @@ impl CutFinder {
         }
     }
 
-    /// Takes a frame's probability; gives a cut that nothing later can change.
-    fn next(&mut self, frame: u32, score: Score, plain: bool) -> Option<Cut> {
+    /// Takes a frame's probabilities `[single, all]`; gives a cut that nothing later can change.
+    fn next(&mut self, frame: u32, [single, all]: [Score; 2], plain: bool) -> Option<Cut> {
         self.plain_since |= plain;
-        if score > self.options.threshold {
-            let run = self.run.get_or_insert((frame, score));
-            run.1 = run.1.max(score);
+        if single > self.options.threshold || all > self.options.mixed_threshold {
+            let run = self.run.get_or_insert(MarkedRun {
+                first: frame,
+                peak: (frame, single),
+            });
+            if single > run.peak.1 {
+                run.peak = (frame, single);
+            }
             return None;
         }
-        let Some((first, score)) = self.run.take() else {
+        let threshold = self.options.threshold;
+        let Some(run) = self.run.take().filter(|run| run.peak.1 > threshold) else {
             let limit = self.options.merge_frames;
             let expired = |cut: &mut Cut| frame > cut.scene_start.0 + limit;
             return self.held.take_if(expired);
         };
-        let mut cut = Cut {
-            // The frame that opens a run still belongs to the scene before.
-            scene_end: FrameIndex(first + 1),
-            scene_start: FrameIndex(frame),
-            score,
-        };
+        let mut cut = run.cut(frame);
         let before = self.held.take();
         let near = before.filter(|held| {
-            self.plain_since && first <= held.scene_start.0 + self.options.merge_frames
+            self.plain_since && run.first <= held.scene_start.0 + self.options.merge_frames
         });
         if let Some(held) = near {
             cut.scene_end = held.scene_end;

@@ -4,7 +4,7 @@ fn cuts(options: TransNetOptions, frames: &[(f32, bool)]) -> Vec<(u32, u32)> {
     let mut finder = CutFinder::new(options);
     let mut found = Vec::new();
     for (n, (score, plain)) in frames.iter().enumerate() {
-        found.extend(finder.next(n as u32, *score, *plain));
+        found.extend(finder.next(n as u32, [*score; 2], *plain));
     }
     found.extend(finder.finish());
     found
@@ -28,7 +28,8 @@ fn frames(n: usize, ones: &[usize], plain: &[usize]) -> Vec<(f32, bool)> {
 fn one_marked_frame_is_a_hard_cut_and_a_run_belongs_to_no_scene() {
     let options = TransNetOptions::default();
     assert_eq!(cuts(options, &frames(200, &[59], &[])), [(60, 60)]);
-    assert_eq!(cuts(options, &frames(200, &[59, 60, 61], &[])), [(60, 62)]);
+    assert_eq!(cuts(options, &frames(200, &[59, 60, 61], &[])), [(59, 62)]);
+    assert_eq!(cuts(options, &frames(200, &[59, 60], &[])), [(60, 60)]);
     assert_eq!(cuts(options, &frames(60, &[57, 58, 59], &[])), []);
     assert_eq!(cuts(options, &frames(60, &[0], &[])), [(1, 1)]);
 }
@@ -84,7 +85,8 @@ mod with_weights {
         let windows = golden.tensor("windows").unwrap();
         let expected = golden.tensor("single").unwrap();
         let count = windows.shape()[0];
-        let single = probabilities(&mut detector.session, windows.data().to_vec(), count).unwrap();
+        let [single, _] =
+            probabilities(&mut detector.session, windows.data().to_vec(), count).unwrap();
         let tolerance = crate::models::ModelDef::find(NAME)
             .unwrap()
             .card()

@@ -1,0 +1,93 @@
+//! Combined — what `transitions` sees, and what TransNet V2 finds besides.
+//!
+//! Source   own
+//! Input    frames at [`SizeRule::LOW_RES`]; the network gets them averaged to 48x27
+//! Score    as of `transitions`
+//! After    a cut that only the network reports counts where the pictures on its two sides differ:
+//!          a flash, a black frame or a shaken camera does not pass
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::transitions::TransitionDetector;
+use super::transnet_v2::TransNetV2;
+use crate::core::{ErrorKind, FrameIndex, ItemError, Rgb8, SizeRule};
+use crate::models::{Detections, SceneDetector};
+
+/// Finds hard and gradual cuts with and without a network.
+pub struct CombinedDetector {
+    pictures: TransitionDetector,
+    network: TransNetV2,
+    resizer: Resizer,
+    found: Detections,
+}
+
+impl CombinedDetector {
+    /// Both detectors as one. The network must not merge cuts: its `merge_frames` is 0.
+    pub fn new(pictures: TransitionDetector, network: TransNetV2) -> Self {
+        Self {
+            pictures,
+            network,
+            resizer: Resizer::new(),
+            found: Detections::default(),
+        }
+    }
+
+    fn small(&mut self, image: &Rgb8) -> Result<Rgb8, ItemError> {
+        let SizeRule::Exact { width, height } = self.network.input() else {
+            return Ok(image.clone());
+        };
+        let failed = |error: &dyn std::fmt::Display| {
+            ItemError::new(ErrorKind::Bug, format!("averaging failed: {error}"))
+        };
+        let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3)
+            .map_err(|error| failed(&error))?;
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
+        self.resizer
+            .resize(&source, &mut target, &options)
+            .map_err(|error| failed(&error))?;
+        Rgb8::new(width, height, target.into_vec())
+    }
+
+    fn pass_on(&mut self) {
+        self.found.scores.clear();
+        for cut in self.found.cuts.drain(..) {
+            self.pictures.suggest(cut);
+        }
+    }
+}
+
+impl SceneDetector for CombinedDetector {
+    fn name(&self) -> &'static str {
+        "combined"
+    }
+    fn input(&self) -> SizeRule {
+        SizeRule::LOW_RES
+    }
+    fn latency_frames(&self) -> u32 {
+        self.pictures.latency_frames()
+    }
+    fn keeps_short_scenes(&self) -> bool {
+        true
+    }
+
+    fn push(
+        &mut self,
+        index: FrameIndex,
+        image: &Rgb8,
+        out: &mut Detections,
+    ) -> Result<(), ItemError> {
+        let small = self.small(image)?;
+        self.network.push(index, &small, &mut self.found)?;
+        self.pass_on();
+        self.pictures.push(index, image, out)
+    }
+
+    fn finish(&mut self, out: &mut Detections) -> Result<(), ItemError> {
+        let ended = self.network.finish(&mut self.found);
+        self.pass_on();
+        self.pictures.finish(out)?;
+        ended
+    }
+}
