@@ -8,6 +8,8 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::detectors::{Content, Hash, Histogram, Threshold};
+
 /// A whole pipeline file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -233,6 +235,12 @@ pub enum Detector {
     Adaptive,
     /// HSV difference against a fixed threshold; no weights.
     Content,
+    /// Distance of perceptual hashes; no weights.
+    Hash,
+    /// Correlation of brightness histograms; no weights.
+    Histogram,
+    /// Fades through black or white; no weights.
+    Threshold,
 }
 
 impl Detector {
@@ -242,6 +250,9 @@ impl Detector {
             Self::TransnetV2 => "transnet_v2",
             Self::Adaptive => "adaptive",
             Self::Content => "content",
+            Self::Hash => "hash",
+            Self::Histogram => "histogram",
+            Self::Threshold => "threshold",
         }
     }
 }
@@ -250,9 +261,10 @@ impl Detector {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
-    /// "transnet_v2", "adaptive" or "content".
+    /// "transnet_v2", or one without weights: "adaptive", "content", "hash", "histogram" or
+    /// "threshold".
     pub detector: Detector,
-    /// Cuts closer than this to the last one are ignored by "adaptive" and "content", seconds.
+    /// Cuts closer than this to the last one are ignored, seconds.
     #[schemars(range(min = 0.0))]
     pub min_scene_secs: f64,
     /// Taken off both ends of a scene, seconds.
@@ -264,6 +276,12 @@ pub struct Split {
     pub adaptive: Adaptive,
     /// Settings of "content".
     pub content: Content,
+    /// Settings of "hash".
+    pub hash: Hash,
+    /// Settings of "histogram".
+    pub histogram: Histogram,
+    /// Settings of "threshold".
+    pub threshold: Threshold,
 }
 
 impl Split {
@@ -273,6 +291,9 @@ impl Split {
             Detector::TransnetV2 => self.transnet_v2.threshold,
             Detector::Adaptive => self.adaptive.threshold,
             Detector::Content => self.content.threshold,
+            Detector::Hash => self.hash.threshold,
+            Detector::Histogram => self.histogram.threshold,
+            Detector::Threshold => self.threshold.threshold,
         })
     }
 }
@@ -286,6 +307,9 @@ impl Default for Split {
             transnet_v2: TransnetV2::default(),
             adaptive: Adaptive::default(),
             content: Content::default(),
+            hash: Hash::default(),
+            histogram: Histogram::default(),
+            threshold: Threshold::default(),
         }
     }
 }
@@ -333,21 +357,6 @@ impl Default for Adaptive {
             min_content: 15.0,
             window_frames: 2,
         }
-    }
-}
-
-/// Settings of "content".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Content {
-    /// Mean HSV difference above which there is a cut, 0-255.
-    #[schemars(range(min = 0.0, max = 255.0))]
-    pub threshold: f32,
-}
-
-impl Default for Content {
-    fn default() -> Self {
-        Self { threshold: 27.0 }
     }
 }
 
