@@ -117,7 +117,7 @@ fn main() -> Result<()> {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     );
-    let clips = clips(&shared.join("videos"))?;
+    let mut clips = clips(&shared.join("videos"))?;
     println!("# Scene detectors on clips with known cuts\n");
     println!("`make bench-scenes` prints this.\n\n{RULES}\n");
     for group in ["derived", "annotated"] {
@@ -132,10 +132,10 @@ fn main() -> Result<()> {
         );
     }
     println!();
-    let mut found = Found::new();
+    let (mut found, mut other) = (Found::new(), Vec::new());
     for name in detector_names() {
         if wanted.is_empty() || wanted.contains(&name) {
-            match ours(&name, &clips) {
+            match ours(&name, &clips, &mut other) {
                 Ok(boundaries) => {
                     found.insert(name, boundaries);
                 }
@@ -143,6 +143,7 @@ fn main() -> Result<()> {
             }
         }
     }
+    clips.retain(|clip| !other.contains(&clip.name));
     match peers(&clips) {
         Some(boundaries) => found.extend(boundaries),
         None => println!("skipped PySceneDetect: no Python with `scenedetect`\n"),
@@ -264,7 +265,14 @@ fn gradual(annotated: &Value, frames: u32) -> (Vec<Range>, Vec<Range>) {
 }
 
 /// Boundaries as `framewright scenes` gives them.
-fn ours(name: &str, clips: &[Clip]) -> Result<BTreeMap<String, Vec<Range>>> {
+///
+/// A clip with another number of frames than its truth shows something else, such as another of its
+/// streams; it goes to `other` and is compared for nobody.
+fn ours(
+    name: &str,
+    clips: &[Clip],
+    other: &mut Vec<String>,
+) -> Result<BTreeMap<String, Vec<Range>>> {
     let request = SceneRequest {
         pipeline: "edit-pairs".into(),
         sets: vec![format!("split.detector={name}")],
@@ -278,11 +286,13 @@ fn ours(name: &str, clips: &[Clip]) -> Result<BTreeMap<String, Vec<Range>>> {
         };
         match result {
             Ok(list) => {
-                if list.frames != u64::from(clip.frames) {
+                let is_other = list.frames != u64::from(clip.frames);
+                if is_other && !other.contains(&clip.name) {
                     println!(
-                        "{}: {} frames, not {}\n",
+                        "left out {}: {} frames were decoded, its truth has {}\n",
                         clip.name, list.frames, clip.frames
                     );
+                    other.push(clip.name.clone());
                 }
                 found.insert(clip.name.clone(), boundaries(&list));
             }
