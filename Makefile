@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-viewpoint clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-viewpoint bench-scenes bench-detectors clean-demo ci
 
 BIN := target/release/framewright
 
@@ -37,6 +37,12 @@ docs:            ## Regenerates docs/config.md and docs/row-schema.md
 
 bench-viewpoint: ## Measures the viewpoint filter against known camera motion (needs test clips)
 	@cargo run --release --locked --quiet --example viewpoint_roc
+
+bench-scenes:    ## Measures scene detectors and PySceneDetect's on clips with known cuts (needs test clips)
+	@cargo run --release --locked --quiet --example bench_scenes
+
+bench-detectors: ## Measures what each scene detector costs a frame
+	@cargo bench --locked --quiet --bench detectors
 
 clean-demo:      ## Removes the demo's results
 	@rm -rf out/demo

@@ -8,6 +8,8 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::detectors::{Content, Hash, Histogram, Threshold, Transitions};
+
 /// A whole pipeline file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -227,22 +229,42 @@ impl Default for Ingest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Detector {
+    /// "transitions" and "transnet_v2" together.
+    Combined,
+    /// Jumps, mixtures and black or white stretches; finds gradual cuts too; no weights.
+    Transitions,
     /// A network; finds gradual cuts too.
     TransnetV2,
     /// HSV difference against its neighbourhood; no weights.
     Adaptive,
     /// HSV difference against a fixed threshold; no weights.
     Content,
+    /// Distance of perceptual hashes; no weights.
+    Hash,
+    /// Correlation of brightness histograms; no weights.
+    Histogram,
+    /// Fades through black or white; no weights.
+    Threshold,
 }
 
 impl Detector {
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Combined => "combined",
+            Self::Transitions => "transitions",
             Self::TransnetV2 => "transnet_v2",
             Self::Adaptive => "adaptive",
             Self::Content => "content",
+            Self::Hash => "hash",
+            Self::Histogram => "histogram",
+            Self::Threshold => "threshold",
         }
+    }
+
+    /// Whether it runs TransNet V2.
+    pub fn needs_network(self) -> bool {
+        matches!(self, Self::Combined | Self::TransnetV2)
     }
 }
 
@@ -250,29 +272,43 @@ impl Detector {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
-    /// "transnet_v2", "adaptive" or "content".
+    /// "combined" or "transnet_v2", or one without weights: "transitions", "adaptive", "content",
+    /// "hash", "histogram" or "threshold".
     pub detector: Detector,
-    /// Cuts closer than this to the last one are ignored by "adaptive" and "content", seconds.
+    /// A cut sooner than this after the last one is ignored, except with "combined",
+    /// "transitions" and "transnet_v2", seconds.
     #[schemars(range(min = 0.0))]
     pub min_scene_secs: f64,
     /// Taken off both ends of a scene, seconds.
     #[schemars(range(min = 0.0))]
     pub trim_secs: f64,
-    /// Settings of "transnet_v2".
+    /// Settings of "transitions", which count for "combined" too.
+    pub transitions: Transitions,
+    /// Settings of "transnet_v2", which count for "combined" too.
     pub transnet_v2: TransnetV2,
     /// Settings of "adaptive".
     pub adaptive: Adaptive,
     /// Settings of "content".
     pub content: Content,
+    /// Settings of "hash".
+    pub hash: Hash,
+    /// Settings of "histogram".
+    pub histogram: Histogram,
+    /// Settings of "threshold".
+    pub threshold: Threshold,
 }
 
 impl Split {
     /// Where the detector cuts, in the unit of its scores.
     pub fn threshold(&self) -> Option<f32> {
         Some(match self.detector {
+            Detector::Combined | Detector::Transitions => self.transitions.min_difference,
             Detector::TransnetV2 => self.transnet_v2.threshold,
             Detector::Adaptive => self.adaptive.threshold,
             Detector::Content => self.content.threshold,
+            Detector::Hash => self.hash.threshold,
+            Detector::Histogram => self.histogram.threshold,
+            Detector::Threshold => self.threshold.threshold,
         })
     }
 }
@@ -283,9 +319,13 @@ impl Default for Split {
             detector: Detector::TransnetV2,
             min_scene_secs: 0.6,
             trim_secs: 0.0,
+            transitions: Transitions::default(),
             transnet_v2: TransnetV2::default(),
             adaptive: Adaptive::default(),
             content: Content::default(),
+            hash: Hash::default(),
+            histogram: Histogram::default(),
+            threshold: Threshold::default(),
         }
     }
 }
@@ -333,21 +373,6 @@ impl Default for Adaptive {
             min_content: 15.0,
             window_frames: 2,
         }
-    }
-}
-
-/// Settings of "content".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Content {
-    /// Mean HSV difference above which there is a cut, 0-255.
-    #[schemars(range(min = 0.0, max = 255.0))]
-    pub threshold: f32,
-}
-
-impl Default for Content {
-    fn default() -> Self {
-        Self { threshold: 27.0 }
     }
 }
 

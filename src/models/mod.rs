@@ -39,7 +39,7 @@ pub struct Detections {
 
 /// Finds cuts between scenes: a state machine fed every frame in order.
 pub trait SceneDetector {
-    /// Config name: `content`, `adaptive`, `transnet_v2`.
+    /// Config name, such as `content` or `transnet_v2`.
     fn name(&self) -> &'static str;
     /// The picture size it wants.
     fn input(&self) -> SizeRule;

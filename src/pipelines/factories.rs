@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Detector, InstructionWriter as Writer, JudgeBackend};
+use crate::config::{self, Config, Detector, InstructionWriter as Writer, JudgeBackend};
 use crate::core::{ConfigError, FatalError, Hasher, ModelRef};
 use crate::filters::ModelSource;
 use crate::models::caption::{
@@ -10,7 +10,10 @@ use crate::models::caption::{
 };
 use crate::models::embed::EfficientNetLite0;
 use crate::models::scene::{
-    AdaptiveDetector, AdaptiveOptions, ContentDetector, ContentOptions, TransNetOptions, TransNetV2,
+    AdaptiveDetector, AdaptiveOptions, CombinedDetector, ContentDetector, ContentOptions,
+    ContentWeights, FadeTo, FlashFilter, HashDetector, HashOptions, HistogramDetector,
+    HistogramOptions, ThresholdDetector, ThresholdOptions, TransNetOptions, TransNetV2,
+    TransitionDetector, TransitionOptions,
 };
 use crate::models::{Embedder, MODELS, ModelStore, SceneDetector};
 use crate::runtime::SessionOptions;
@@ -77,7 +80,7 @@ impl Models {
     /// Names of the models with weights that the config needs, by role.
     pub fn weights_needed(config: &Config, embeds: bool) -> Vec<(&'static str, String)> {
         let mut needed = Vec::new();
-        if config.split.detector == Detector::TransnetV2 {
+        if config.split.detector.needs_network() {
             needed.push(("scene_detector", "transnet_v2".to_owned()));
         }
         if embeds {
@@ -214,6 +217,34 @@ pub fn detector_factory(
             };
             (Arc::new(make), identity)
         }
+        Detector::Transitions => {
+            let options = transition_options(&split.transitions);
+            let identity = identity(settings(&split.transitions));
+            let make = move || Ok(Box::new(TransitionDetector::new(options)) as Box<_>);
+            (Arc::new(make), identity)
+        }
+        Detector::Combined => {
+            let options = transition_options(&split.transitions);
+            let identity = identity(format!(
+                "{}:{}:{}",
+                store.digest("transnet_v2")?,
+                split.transnet_v2.threshold,
+                settings(&split.transitions)
+            ));
+            let store = Arc::clone(store);
+            let make = move || {
+                let network = TransNetOptions {
+                    threshold: split.transnet_v2.threshold,
+                    batch_windows: split.transnet_v2.batch_windows,
+                    merge_frames: 0,
+                    ..TransNetOptions::default()
+                };
+                let network = TransNetV2::open(&store, SessionOptions::default(), network)?;
+                let pictures = TransitionDetector::new(options);
+                Ok(Box::new(CombinedDetector::new(pictures, network)) as Box<_>)
+            };
+            (Arc::new(make), identity)
+        }
         Detector::Adaptive => {
             let options = AdaptiveOptions {
                 threshold: split.adaptive.threshold,
@@ -222,24 +253,97 @@ pub fn detector_factory(
                 min_scene_frames: 1,
                 ..AdaptiveOptions::default()
             };
-            let a = &split.adaptive;
-            let identity = identity(format!(
-                "{}:{}:{}",
-                a.threshold, a.window_frames, a.min_content
-            ));
+            let identity = identity(settings(&split.adaptive));
             let make = move || Ok(Box::new(AdaptiveDetector::new(options)) as Box<_>);
             (Arc::new(make), identity)
         }
         Detector::Content => {
-            let options = ContentOptions {
-                threshold: split.content.threshold,
-                min_scene_frames: 1,
-                ..ContentOptions::default()
-            };
-            let identity = identity(split.content.threshold.to_string());
+            let options = content_options(&split.content)?;
+            let identity = identity(settings(&split.content));
             let make = move || Ok(Box::new(ContentDetector::new(options)) as Box<_>);
             (Arc::new(make), identity)
         }
+        Detector::Hash => {
+            let options = HashOptions {
+                threshold: split.hash.threshold,
+                side: split.hash.side_bits,
+                lowpass: split.hash.lowpass,
+                min_scene_frames: 1,
+            };
+            // Found out here, before the run begins.
+            HashDetector::new(options)
+                .map_err(|error| ConfigError::one("split.hash", error.what))?;
+            let identity = identity(settings(&split.hash));
+            let make = move || {
+                let detector = HashDetector::new(options)
+                    .map_err(|error| ConfigError::one("split.hash", error.to_string()))?;
+                Ok(Box::new(detector) as Box<_>)
+            };
+            (Arc::new(make), identity)
+        }
+        Detector::Histogram => {
+            let options = HistogramOptions {
+                threshold: split.histogram.threshold,
+                bins: split.histogram.bins,
+                min_scene_frames: 1,
+            };
+            let identity = identity(settings(&split.histogram));
+            let make = move || Ok(Box::new(HistogramDetector::new(options)) as Box<_>);
+            (Arc::new(make), identity)
+        }
+        Detector::Threshold => {
+            let fades = &split.threshold;
+            let options = ThresholdOptions {
+                threshold: fades.threshold,
+                fade_to: match fades.fade_to {
+                    config::FadeTo::Black => FadeTo::Black,
+                    config::FadeTo::White => FadeTo::White,
+                },
+                fade_bias: fades.fade_bias,
+                add_final_scene: fades.add_final_scene,
+                min_out_frames: fades.min_out_frames,
+                min_scene_frames: 1,
+            };
+            let identity = identity(settings(fades));
+            let make = move || Ok(Box::new(ThresholdDetector::new(options)) as Box<_>);
+            (Arc::new(make), identity)
+        }
+    })
+}
+
+fn transition_options(transitions: &config::Transitions) -> TransitionOptions {
+    TransitionOptions {
+        min_difference: transitions.min_difference,
+        min_gradual_difference: transitions.min_gradual_difference,
+        max_flash_frames: transitions.max_flash_frames,
+    }
+}
+
+/// A section as one line, for the identity of a detector.
+fn settings(section: &impl serde::Serialize) -> String {
+    serde_json::to_string(section).unwrap_or_default()
+}
+
+fn content_options(content: &config::Content) -> Result<ContentOptions, ConfigError> {
+    if content.edge_px != 0 && (content.edge_px < 3 || content.edge_px.is_multiple_of(2)) {
+        let what = format!("{} is neither 0 nor an odd number from 3", content.edge_px);
+        return Err(ConfigError::one("split.content.edge_px", what));
+    }
+    let weights = content.weights;
+    Ok(ContentOptions {
+        threshold: content.threshold,
+        min_scene_frames: content.flash_frames,
+        flash_filter: match content.flash_filter {
+            config::FlashFilter::Merge => FlashFilter::Merge,
+            config::FlashFilter::Suppress => FlashFilter::Suppress,
+        },
+        weights: ContentWeights {
+            hue: weights.hue,
+            saturation: weights.saturation,
+            luma: weights.luma,
+            edges: weights.edges,
+            edge_px: content.edge_px,
+        },
     })
 }
 

@@ -32,7 +32,8 @@ pub struct Split {
     pub detector: DetectorFactory,
     /// Everything the detector's cuts depend on: name, settings, weights.
     pub detector_identity: String,
-    /// Cuts sooner than this after the last one are ignored, seconds.
+    /// Cuts sooner than this after the last one are ignored, seconds, unless the detector means
+    /// them.
     pub min_scene_secs: f64,
     /// Taken off both ends of a scene, seconds.
     pub trim_secs: f64,
@@ -237,13 +238,18 @@ impl SplitWorker {
             .as_ref()
             .and_then(|memo| memo.get("split", &key));
         let is_known = known.is_some();
+        let keeps_short_scenes = self.detector.keeps_short_scenes();
         let mut source = match known {
             Some(found) => CutSource::Replay(Replay {
                 cuts: found.cuts.into_iter(),
             }),
             None => CutSource::Detector(&mut *self.detector, Detections::default()),
         };
-        let result = Pass::new(&self.stage, video).run(&mut source, out);
+        let mut pass = Pass::new(&self.stage, video);
+        if keeps_short_scenes {
+            pass.min_scene_secs = 0.0;
+        }
+        let result = pass.run(&mut source, out);
         match result {
             Ok((found, summary)) => {
                 if let (Some(memo), false) =
@@ -267,6 +273,7 @@ impl SplitWorker {
 struct Pass<'a> {
     stage: &'a Split,
     video: &'a Arc<Video>,
+    min_scene_secs: f64,
     builder: SceneBuilder,
     scenes: u32,
     all_cuts: Vec<(u32, u32, f32)>,
@@ -280,6 +287,7 @@ impl<'a> Pass<'a> {
         Self {
             stage,
             video,
+            min_scene_secs: stage.min_scene_secs,
             builder: SceneBuilder::new(stage.max_samples),
             scenes: 0,
             all_cuts: Vec::new(),
@@ -415,7 +423,7 @@ impl<'a> Pass<'a> {
                 .map(|(_, pts)| *pts);
             let Some(at) = at else { continue };
             let since = self.last_start.map(|last| base.secs_of(at.0 - last.0));
-            if since.is_none_or(|secs| secs >= self.stage.min_scene_secs) {
+            if since.is_none_or(|secs| secs >= self.min_scene_secs) {
                 self.last_start = Some(at);
                 self.builder.cut(cut);
             }

@@ -4,8 +4,10 @@
 //! workers, and one thread gives the same bytes every time.
 
 mod change;
+mod colour_change;
 mod exposure;
 mod flow;
+mod frequency_hash;
 mod heat_map;
 mod lighting;
 mod mat;
@@ -16,8 +18,10 @@ mod sharpness;
 mod viewpoint;
 
 pub use change::{ChangeReport, measure_changes};
+pub use colour_change::{ColourChange, ColourDifference, Outlines};
 pub use exposure::{Exposure, exposure};
 pub use flow::{FlowStats, dis_flow};
+pub use frequency_hash::FrequencyHasher;
 pub use heat_map::heat_map;
 pub use motion::MotionMethod;
 pub use phash::{hamming, perceptual_hash};

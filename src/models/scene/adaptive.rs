@@ -1,8 +1,8 @@
 //! Adaptive — cuts where the content score stands out from its neighbours, as PySceneDetect's
 //! AdaptiveDetector; camera motion raises the neighbours too and is passed over.
 //!
-//! Source   PySceneDetect 0.7, `detect-adaptive`
-//! Input    frames at most 256 pixels wide
+//! Source   PySceneDetect 0.7.2, `detect-adaptive`; defaults of its class and its command line alike
+//! Input    frames with a longer side of at most 256 pixels
 //! Score    content score / mean of the content scores of `window_frames` frames on each side, at
 //!          most 255; 0 at both ends of the video
 //! After    cut where the score reaches the threshold, the content score its minimum, and the cut
@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::content::{ContentScore, ContentWeights, WIDTH_PX};
+use super::content::{ContentScore, ContentWeights, SIDE_PX};
 use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
 use crate::models::{Cut, Detections, SceneDetector};
 
@@ -88,7 +88,7 @@ impl SceneDetector for AdaptiveDetector {
         "adaptive"
     }
     fn input(&self) -> SizeRule {
-        SizeRule::MaxWidth(WIDTH_PX)
+        SizeRule::MaxSide(SIDE_PX)
     }
     fn latency_frames(&self) -> u32 {
         self.options.window_frames.max(1)
@@ -100,7 +100,7 @@ impl SceneDetector for AdaptiveDetector {
         image: &Rgb8,
         out: &mut Detections,
     ) -> Result<(), ItemError> {
-        let score = self.score.next(image);
+        let score = self.score.next(image)?;
         let last_cut = *self.last_cut.get_or_insert(index);
         let side = self.side();
         self.window.push_back((index, score));
@@ -143,7 +143,9 @@ impl SceneDetector for AdaptiveDetector {
         for (index, _) in self.window.iter().skip(from) {
             out.scores.push((*index, 0.0));
         }
-        *self = Self::new(self.options);
+        self.score.reset();
+        self.window.clear();
+        self.last_cut = None;
         Ok(())
     }
 }

@@ -1,17 +1,18 @@
 //! Content — cuts where colours and brightness change at once, as PySceneDetect's ContentDetector.
 //!
-//! Source   PySceneDetect 0.7, `detect-content`, without its edge component (weight 0 there too)
-//! Input    frames at most 256 pixels wide, as PySceneDetect scales them
-//! Score    weighted mean of the mean absolute differences of hue, saturation and value to the
-//!          frame before, 0–255; 0 for the first frame
-//! After    cut where the score reaches the threshold; bursts of cuts merge into their last
+//! Source   PySceneDetect 0.7.2, `detect-content`; defaults of its class and its command line alike
+//! Input    frames with a longer side of at most 256 pixels, as PySceneDetect scales them
+//! Score    weighted mean of the mean absolute differences of hue, saturation, value and edges to
+//!          the frame before, 0–255; 0 for the first frame
+//! After    cut where the score reaches the threshold; a burst of cuts becomes one, its last
+//!          (`Merge`) or its first (`Suppress`)
 
-use super::hsv::Hsv;
 use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
 use crate::models::{Cut, Detections, SceneDetector};
+use crate::vision::{ColourChange, Outlines};
 
-/// Width to which frames are scaled, as PySceneDetect does by default.
-pub(super) const WIDTH_PX: u32 = 256;
+/// Longer side to which frames are scaled, as PySceneDetect does by default.
+pub(super) const SIDE_PX: u32 = 256;
 
 /// Share of each channel's difference in the score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,10 @@ pub struct ContentWeights {
     pub saturation: f32,
     /// Weight of brightness.
     pub luma: f32,
+    /// Weight of edges; above 0 they are looked for, which costs more than all else.
+    pub edges: f32,
+    /// How much edges are thickened, pixels, odd and at least 3; 0: by the size of the frame.
+    pub edge_px: u32,
 }
 
 impl Default for ContentWeights {
@@ -30,8 +35,20 @@ impl Default for ContentWeights {
             hue: 1.0,
             saturation: 1.0,
             luma: 1.0,
+            edges: 0.0,
+            edge_px: 0,
         }
     }
+}
+
+/// What becomes of cuts that follow each other too closely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlashFilter {
+    /// The last of them stays.
+    #[default]
+    Merge,
+    /// The first of them stays.
+    Suppress,
 }
 
 /// Settings of [`ContentDetector`]; the defaults are PySceneDetect's.
@@ -39,8 +56,10 @@ impl Default for ContentWeights {
 pub struct ContentOptions {
     /// A frame whose score reaches this starts a new scene; 0–255.
     pub threshold: Score,
-    /// Cuts closer than this many frames merge; 0 keeps all.
+    /// Cuts closer than this many frames become one; 0 keeps all.
     pub min_scene_frames: u32,
+    /// Which one.
+    pub flash_filter: FlashFilter,
     /// Channel weights.
     pub weights: ContentWeights,
 }
@@ -50,62 +69,99 @@ impl Default for ContentOptions {
         Self {
             threshold: 27.0,
             min_scene_frames: 15,
+            flash_filter: FlashFilter::Merge,
             weights: ContentWeights::default(),
         }
     }
 }
 
 /// The score shared with the adaptive detector.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ContentScore {
     weights: ContentWeights,
-    last: Option<Hsv>,
+    change: ColourChange,
 }
 
 impl ContentScore {
     pub(super) fn new(weights: ContentWeights) -> Self {
+        let outlines = match (weights.edges > 0.0, weights.edge_px) {
+            (false, _) => Outlines::Off,
+            (true, 0) => Outlines::Auto,
+            (true, side) => Outlines::Px(side),
+        };
         Self {
             weights,
-            last: None,
+            change: ColourChange::new(outlines),
         }
     }
     /// Score of the next frame, 0–255.
-    pub(super) fn next(&mut self, image: &Rgb8) -> f64 {
-        let now = Hsv::new(image);
-        let [hue, saturation, luma] = self.last.as_ref().map_or([0.0; 3], |b| now.differences(b));
-        self.last = Some(now);
-        let w = [self.weights.hue, self.weights.saturation, self.weights.luma].map(f64::from);
+    pub(super) fn next(&mut self, image: &Rgb8) -> Result<f64, ItemError> {
+        let found = self.change.next(image)?;
+        let w = &self.weights;
+        let w = [w.hue, w.saturation, w.luma, w.edges].map(f64::from);
         let total: f64 = w.iter().map(|weight| weight.abs()).sum();
         if total == 0.0 {
-            return 0.0;
+            return Ok(0.0);
         }
-        (hue * w[0] + saturation * w[1] + luma * w[2]) / total
+        let parts = [found.hue, found.saturation, found.value, found.edges];
+        let sum: f64 = parts
+            .iter()
+            .zip(w)
+            .map(|(part, weight)| part * weight)
+            .sum();
+        Ok(sum / total)
+    }
+    /// Ends the video.
+    pub(super) fn reset(&mut self) {
+        self.change.reset();
     }
 }
 
-/// Merges bursts of cuts: PySceneDetect's `FlashFilter` in its `MERGE` mode.
+/// Makes one cut of a burst: PySceneDetect's `FlashFilter`.
 #[derive(Debug, Default)]
-struct Merge {
+struct Bursts {
+    mode: FlashFilter,
     min_frames: u32,
     last_above: Option<u32>,
     had_cut: bool,
     burst_start: Option<u32>,
 }
 
-impl Merge {
+impl Bursts {
+    fn new(mode: FlashFilter, min_frames: u32) -> Self {
+        Self {
+            mode,
+            min_frames,
+            ..Self::default()
+        }
+    }
+
     fn next(&mut self, frame: u32, above: bool) -> Option<u32> {
         if self.min_frames == 0 {
             return above.then_some(frame);
         }
         let last_above = *self.last_above.get_or_insert(frame);
         let long_ago = frame - last_above >= self.min_frames;
+        match self.mode {
+            FlashFilter::Merge => self.merge(frame, above, last_above, long_ago),
+            FlashFilter::Suppress => {
+                let is_cut = above && long_ago;
+                if is_cut {
+                    self.last_above = Some(frame);
+                }
+                is_cut.then_some(frame)
+            }
+        }
+    }
+
+    fn merge(&mut self, frame: u32, above: bool, last: u32, long_ago: bool) -> Option<u32> {
         if above {
             self.last_above = Some(frame);
         }
         if let Some(start) = self.burst_start {
-            if long_ago && !above && last_above - start >= self.min_frames {
+            if long_ago && !above && last - start >= self.min_frames {
                 self.burst_start = None;
-                return Some(last_above);
+                return Some(last);
             }
             return None;
         }
@@ -128,7 +184,7 @@ impl Merge {
 pub struct ContentDetector {
     options: ContentOptions,
     score: ContentScore,
-    merge: Merge,
+    bursts: Bursts,
     recent: std::collections::VecDeque<(u32, f64)>,
 }
 
@@ -138,10 +194,7 @@ impl ContentDetector {
         Self {
             options,
             score: ContentScore::new(options.weights),
-            merge: Merge {
-                min_frames: options.min_scene_frames,
-                ..Merge::default()
-            },
+            bursts: Bursts::new(options.flash_filter, options.min_scene_frames),
             recent: std::collections::VecDeque::new(),
         }
     }
@@ -152,10 +205,13 @@ impl SceneDetector for ContentDetector {
         "content"
     }
     fn input(&self) -> SizeRule {
-        SizeRule::MaxWidth(WIDTH_PX)
+        SizeRule::MaxSide(SIDE_PX)
     }
     fn latency_frames(&self) -> u32 {
-        self.options.min_scene_frames
+        match self.options.flash_filter {
+            FlashFilter::Merge => self.options.min_scene_frames,
+            FlashFilter::Suppress => 0,
+        }
     }
 
     fn push(
@@ -164,14 +220,14 @@ impl SceneDetector for ContentDetector {
         image: &Rgb8,
         out: &mut Detections,
     ) -> Result<(), ItemError> {
-        let score = self.score.next(image);
+        let score = self.score.next(image)?;
         out.scores.push((index, score as Score));
         self.recent.push_back((index.0, score));
         if self.recent.len() > self.options.min_scene_frames as usize + 1 {
             self.recent.pop_front();
         }
         let above = score >= f64::from(self.options.threshold);
-        if let Some(frame) = self.merge.next(index.0, above) {
+        if let Some(frame) = self.bursts.next(index.0, above) {
             let known = self.recent.iter().find(|(at, _)| *at == frame);
             out.cuts.push(Cut {
                 scene_end: FrameIndex(frame),
@@ -183,7 +239,9 @@ impl SceneDetector for ContentDetector {
     }
 
     fn finish(&mut self, _out: &mut Detections) -> Result<(), ItemError> {
-        *self = Self::new(self.options);
+        self.score.reset();
+        self.bursts = Bursts::new(self.options.flash_filter, self.options.min_scene_frames);
+        self.recent.clear();
         Ok(())
     }
 }
@@ -228,6 +286,12 @@ mod tests {
             ..ContentOptions::default()
         };
         assert_eq!(cuts(all, &greys).len(), 21);
+        // Suppressed, every 15th frame of the strobe may cut; its end is no cut.
+        let first = ContentOptions {
+            flash_filter: FlashFilter::Suppress,
+            ..ContentOptions::default()
+        };
+        assert_eq!(cuts(first, &greys), [20, 40, 55]);
     }
 
     #[test]
@@ -245,7 +309,7 @@ mod tests {
         ];
         let mut score = ContentScore::new(ContentWeights::default());
         for (t, expected) in expected.iter().enumerate() {
-            let found = score.next(&pattern(t as u32));
+            let found = score.next(&pattern(t as u32)).unwrap();
             assert!(
                 (found - expected).abs() < 1e-6,
                 "frame {t}: {found}, not {expected}"
@@ -257,7 +321,7 @@ mod tests {
     fn grey_jumps_count_a_third() {
         let mut score = ContentScore::new(ContentWeights::default());
         let grey = |v: u8| Rgb8::from_fn(2, 2, |_, _| [v; 3]);
-        assert_eq!(score.next(&grey(10)), 0.0);
-        assert!((score.next(&grey(100)) - 30.0).abs() < 1e-9);
+        assert_eq!(score.next(&grey(10)).unwrap(), 0.0);
+        assert!((score.next(&grey(100)).unwrap() - 30.0).abs() < 1e-9);
     }
 }
