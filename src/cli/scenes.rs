@@ -38,22 +38,25 @@ impl Scenes {
         };
         let mut exit = Exit::Done;
         let mut lists = Vec::new();
-        find_scenes(&request, &mut |path, found| match found {
-            Ok(list) if self.json => lists.push(to_json(path, &list)),
-            Ok(list) => {
-                if let Err(error) = print(path, &list) {
-                    tracing::debug!("stdout: {error}");
+        find_scenes(
+            &request,
+            &mut |path, found| match found {
+                Ok(list) if self.json => lists.push(to_json(path, &list)),
+                Ok(list) => {
+                    if let Err(error) = print(path, &list) {
+                        tracing::debug!("stdout: {error}");
+                    }
                 }
-            }
-            Err(error) => {
-                warn(format!("{}: {error}", path.display()));
-                exit = Exit::SomeFailed;
-                if self.json {
-                    let file = path.to_string_lossy();
-                    lists.push(json!({ "file": file, "error": error, "scenes": [] }));
+                Err(error) => {
+                    warn(format!("{}: {error}", path.display()));
+                    exit = Exit::SomeFailed;
+                    if self.json {
+                        let file = path.to_string_lossy();
+                        lists.push(json!({ "file": file, "error": error, "scenes": [] }));
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         if self.json {
             say_json(&lists)?;
         }
