@@ -101,7 +101,7 @@ fn median(values: &mut [f32]) -> f32 {
     let upper = *upper;
     if is_even {
         let lower = below.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        (lower + upper) / 2.0
+        f32::midpoint(lower, upper)
     } else {
         upper
     }

@@ -130,7 +130,7 @@ impl ThresholdDetector {
         let after = if plain.is_scene {
             length
         } else {
-            let share = (1.0 + f64::from(options.fade_bias).clamp(-1.0, 1.0)) / 2.0;
+            let share = f64::midpoint(1.0, f64::from(options.fade_bias).clamp(-1.0, 1.0));
             (f64::from(length) * share).round_ties_even() as u32
         };
         out.cuts.push(hard(plain.first + after, plain.extreme));
