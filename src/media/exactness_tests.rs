@@ -219,7 +219,7 @@ const FILES: &[Steps] = &[
         "SOURCE -c:v libx264 -bf 2 -g 12 -output_ts_offset 5",
     )],
     &[(
-        "negative.nut",
+        "negative.mkv",
         "SOURCE -c:v libx264 -bf 2 -g 12 -output_ts_offset -1 -avoid_negative_ts disabled",
     )],
     &[(
@@ -284,10 +284,6 @@ const JUMPS: &[Steps] = &[
     ],
     &[
         ("a.ts", "SOURCE -c:v libx264 -bf 2 -g 12"),
-        (
-            "b.ts",
-            "SOURCE -c:v mpeg2video -g 12 -q:v 2 -output_ts_offset 3600",
-        ),
         ("c.ts", "SOURCE -c:v libx264 -g 12 -output_ts_offset 3600"),
         ("ahead.ts", "JOIN a.ts c.ts"),
     ],
