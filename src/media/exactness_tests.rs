@@ -387,19 +387,21 @@ struct Random {
     threads: usize,
 }
 
+/// Codecs and containers of random files.
+const KINDS: &[(&str, &str)] = &[
+    ("libx264", "mp4"),
+    ("libx264", "mkv"),
+    ("libx264", "ts"),
+    ("libx264 -x264-params open-gop=1", "mov"),
+    ("libx265 -x265-params log-level=none", "mkv"),
+    ("mpeg2video -q:v 2", "ts"),
+    ("mpeg4 -q:v 2", "avi"),
+    ("libvpx-vp9 -cpu-used 8 -b:v 300k", "webm"),
+];
+
 fn random() -> impl Strategy<Value = Random> {
-    let kinds = [
-        ("libx264", "mp4"),
-        ("libx264", "mkv"),
-        ("libx264", "ts"),
-        ("libx264 -x264-params open-gop=1", "mov"),
-        ("libx265 -x265-params log-level=none", "mkv"),
-        ("mpeg2video -q:v 2", "ts"),
-        ("mpeg4 -q:v 2", "avi"),
-        ("libvpx-vp9 -cpu-used 8 -b:v 300k", "webm"),
-    ];
     let pictures = (
-        prop::sample::select(&kinds[..]),
+        prop::sample::select(KINDS),
         prop::sample::select(&["24", "25", "30000/1001", "50"][..]),
         1_u32..26,
         0_u32..4,
