@@ -47,6 +47,9 @@ pub(super) struct FrameStream {
     limits: Limits,
     is_from_start: bool,
     returned: u32,
+    /// Whether packets are left out up to the next key frame: some containers are sought by time
+    /// alone, and a decoder that starts elsewhere may show made-up pictures without saying so.
+    awaits_key: bool,
     /// Whether the newest packet came with fewer bytes than the container states.
     is_packet_cut: bool,
 }
@@ -79,6 +82,7 @@ impl FrameStream {
             limits,
             is_from_start: true,
             returned: 0,
+            awaits_key: false,
             is_packet_cut: false,
         }
     }
@@ -129,6 +133,7 @@ impl FrameStream {
         self.is_over = false;
         self.errors_in_a_row = 0;
         self.timeline = Timeline::new(self.limits);
+        self.awaits_key = true;
         self.is_packet_cut = false;
         self.is_from_start = false;
         self.damage = Damage::default();
@@ -168,7 +173,9 @@ impl FrameStream {
     fn feed(&mut self) -> Result<(), ItemError> {
         match self.packet.read(&mut self.source.input) {
             Ok(()) => {
-                if self.packet.stream() == self.source.stream_index {
+                let is_ours = self.packet.stream() == self.source.stream_index;
+                self.awaits_key &= !(is_ours && self.packet.is_key());
+                if is_ours && !self.awaits_key {
                     // Transport streams mark packets for other reasons too.
                     self.is_packet_cut =
                         self.packet.is_corrupt() && self.limits.jump_ahead_ticks.is_none();

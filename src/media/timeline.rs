@@ -3,7 +3,8 @@
 //! A frame without a time gets the time before plus its duration. A frame that is late by less than
 //! a second is left out. A larger step back is a jump, as where recordings were put one behind the
 //! other: from there on times go on from the frame before it. If the times turn out to go on as
-//! before the jump after all, they are taken as they are again. A large step ahead is kept; it is
+//! before the jump after all, they are taken as they are again. Where the first times of a file are
+//! missing, those that come later go on from the made-up ones. A large step ahead is kept; it is
 //! counted only in streams that know no gaps, since elsewhere it is a picture that was shown long.
 
 /// A step back of at least this is a jump, seconds.
@@ -47,6 +48,8 @@ pub(super) struct Timeline {
     /// What is added to the file's times.
     offset_ticks: i64,
     offset_before_jump_ticks: Option<i64>,
+    /// Whether any frame had a time.
+    has_known: bool,
 }
 
 impl Timeline {
@@ -56,6 +59,7 @@ impl Timeline {
             last: None,
             offset_ticks: 0,
             offset_before_jump_ticks: None,
+            has_known: false,
         }
     }
 
@@ -84,6 +88,8 @@ impl Timeline {
     }
 
     fn find(&mut self, raw: Option<i64>) -> Place {
+        let is_first_known = !self.has_known && raw.is_some();
+        self.has_known |= raw.is_some();
         let Some((last, duration)) = self.last else {
             return raw.map_or(Place::Unknown, Place::At);
         };
@@ -102,6 +108,10 @@ impl Timeline {
                 self.offset_before_jump_ticks = None;
                 return Place::At(pts);
             }
+        }
+        if is_first_known && raw <= last {
+            self.offset_ticks = next.saturating_sub(raw);
+            return Place::MadeUp(next);
         }
         let pts = raw.saturating_add(self.offset_ticks);
         let step = pts.saturating_sub(last);
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_second_recording_goes_on_behind_the_first() {
-        let found = places(&mut timeline(None), &[500, 510, 0, 10, 600]);
+        let found = places(&mut timeline(None), &[500, 510, 0, 10, 1000]);
         assert_eq!(
             found,
             [
@@ -153,7 +163,7 @@ mod tests {
                 Place::At(510),
                 Place::JumpedBack(520),
                 Place::At(530),
-                Place::At(1120),
+                Place::At(1520),
             ]
         );
     }
@@ -171,6 +181,16 @@ mod tests {
     fn a_frame_that_is_a_little_late_is_left_out() {
         let found = places(&mut timeline(None), &[500, 510, 505, 510, 520]);
         assert_eq!(found[2..], [Place::Late, Place::Late, Place::At(520)]);
+    }
+
+    #[test]
+    fn the_first_times_go_on_from_made_up_ones() {
+        let mut timeline = timeline(None);
+        assert_eq!(timeline.place(None, 10), Place::Unknown);
+        assert_eq!(timeline.start_at_zero(10), Place::MadeUp(0));
+        assert_eq!(timeline.place(None, 10), Place::MadeUp(10));
+        assert_eq!(timeline.place(Some(0), 10), Place::MadeUp(20));
+        assert_eq!(timeline.place(Some(10), 10), Place::At(30));
     }
 
     #[test]
