@@ -55,8 +55,8 @@ impl Files {
     /// Three scenes of 40 frames at 20 frames a second, with moving noise: red, green and blue.
     fn whole(&self, name: &str, more: &str) -> PathBuf {
         let scene = |color: &str| format!("-f lavfi -i color={color}:s=160x96:r=20:d=2");
-        let inputs = ["0x803030", "0x308030", "0x303080"].map(scene).join(" ");
-        let graph = "[0][1][2]concat=n=3,noise=alls=30:allf=t:all_seed=3";
+        let inputs = ["0xA02020", "0x20A020", "0x2020A0"].map(scene).join(" ");
+        let graph = "[0][1][2]concat=n=3,noise=alls=6:allf=t:all_seed=3";
         let arguments = format!(
             "{inputs} -filter_complex {graph} -c:v libx264 -threads 1 -g 20 -bf 2 -sc_threshold 0 \
              -pix_fmt yuv420p {more}"
@@ -199,7 +199,7 @@ fn files_of_which_nothing_can_be_had_say_why() {
         ),
         (
             files.write("head.mkv", &video[..60]),
-            "corrupt",
+            "unreadable",
             "broken_header",
         ),
     ];
