@@ -171,6 +171,8 @@ impl FrameStream {
 
     /// Gives the decoder one more packet, or tells it that there are none.
     fn feed(&mut self) -> Result<(), ItemError> {
+        // Reading into a packet that still holds bytes would lose them for good.
+        self.packet = Packet::empty();
         match self.packet.read(&mut self.source.input) {
             Ok(()) => {
                 let is_ours = self.packet.stream() == self.source.stream_index;

@@ -24,13 +24,13 @@ pub(super) fn has_unique_times(
     stream: usize,
     deadline: &Deadline,
 ) -> Result<bool, ItemError> {
-    let mut packet = Packet::empty();
     let mut times = Times::default();
     let mut errors = 0;
     loop {
         if deadline.is_over() {
             return Err(timeout());
         }
+        let mut packet = Packet::empty();
         match packet.read(input) {
             Ok(()) => {
                 if packet.stream() == stream && !times.take(packet.pts(), packet.is_key()) {

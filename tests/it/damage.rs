@@ -55,7 +55,7 @@ impl Files {
     /// Three scenes of 40 frames at 20 frames a second, with moving noise: red, green and blue.
     fn whole(&self, name: &str, more: &str) -> PathBuf {
         let scene = |color: &str| format!("-f lavfi -i color={color}:s=160x96:r=20:d=2");
-        let inputs = ["0xA02020", "0x20A020", "0x2020A0"].map(scene).join(" ");
+        let inputs = ["0xF03030", "0x106010", "0x9090F0"].map(scene).join(" ");
         let graph = "[0][1][2]concat=n=3,noise=alls=6:allf=t:all_seed=3";
         let arguments = format!(
             "{inputs} -filter_complex {graph} -c:v libx264 -threads 1 -g 20 -bf 2 -sc_threshold 0 \
