@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-viewpoint bench-scenes bench-detectors clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-memory bench-viewpoint bench-scenes bench-detectors clean-demo ci
 
 BIN := target/release/framewright
 
@@ -34,6 +34,9 @@ lint:            ## Formatting and clippy, warnings are errors
 
 docs:            ## Regenerates docs/config.md and docs/row-schema.md
 	@FRAMEWRIGHT_BLESS=1 cargo test --locked --quiet --test it generated_docs
+
+bench-memory: build ## Measures the memory that `scenes` takes for short and long 1080p files
+	@bash scripts/bench_memory.sh $(BIN)
 
 bench-viewpoint: ## Measures the viewpoint filter against known camera motion (needs test clips)
 	@cargo run --release --locked --quiet --example viewpoint_roc

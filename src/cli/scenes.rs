@@ -83,7 +83,7 @@ fn print(path: &std::path::Path, list: &SceneList) -> anyhow::Result<()> {
         ))?;
     }
     if let Some(damage) = &list.damage {
-        say(format!("damage: {damage}"))?;
+        say(format!("damage: {}", damage.text))?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::damage::DamageReason;
+
 /// Why an item could not be processed. Not meeting a range is a rejection, not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,9 @@ impl fmt::Display for ErrorKind {
 pub struct ItemError {
     /// The kind, for counting and retrying.
     pub kind: ErrorKind,
+    /// What is wrong with the file, where that is known more closely than by the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<DamageReason>,
     /// One sentence without a full stop: what was wrong, where, what helps.
     pub what: String,
 }
@@ -74,15 +79,24 @@ impl ItemError {
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         Self {
             kind,
+            reason: None,
             what: what.into(),
+        }
+    }
+    /// The same error with a reason that programs can rely on.
+    #[must_use]
+    pub fn because(self, reason: DamageReason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..self
         }
     }
     /// The same error with words in front: `context: what`.
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
-            kind: self.kind,
             what: format!("{context}: {}", self.what),
+            ..self
         }
     }
     /// The same error without a machine's path in its words: rows and tables name the uri instead.
@@ -90,8 +104,8 @@ impl ItemError {
     pub fn without_path(self, path: &std::path::Path) -> Self {
         let prefix = format!("{}: ", path.display());
         Self {
-            kind: self.kind,
             what: self.what.replace(&prefix, ""),
+            ..self
         }
     }
 }

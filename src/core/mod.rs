@@ -3,6 +3,7 @@
 //! Names follow `docs/glossary.md`; one word has one meaning everywhere.
 
 mod budget;
+mod damage;
 mod error;
 mod funnel;
 mod geometry;
@@ -15,6 +16,7 @@ mod score;
 mod time;
 
 pub use budget::{ByteBudget, Permit};
+pub use damage::{DamageReason, DamageSummary};
 pub use error::{ConfigError, ErrorKind, FatalError, ItemError, Problem};
 pub use funnel::{Funnel, RootCounts, StageCounts};
 pub use geometry::BoxPx;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::damage::DamageSummary;
 use super::item::VideoInfo;
 use super::score::Score;
 use super::time::{FrameIndex, Pts};
@@ -51,8 +52,8 @@ pub struct SceneList {
     pub detector: &'static str,
     /// Where the detector cuts, in the unit of its scores; none where one number does not say it.
     pub threshold: Option<Score>,
-    /// What could not be decoded.
-    pub damage: Option<String>,
+    /// What was damaged, if anything.
+    pub damage: Option<DamageSummary>,
     /// In order.
     pub scenes: Vec<SceneSpan>,
     /// One for each frame, in order; empty unless asked for.

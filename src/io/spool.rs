@@ -69,7 +69,8 @@ pub struct RejectLine {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// What was kept about it. Known keys: `scene_start_pts`, `scene_end_pts`, `from_pts`,
-    /// `to_pts`, `video_id` and `scores` (filter name → number).
+    /// `to_pts`, `video_id`, `scores` (filter name → number) and `reason` (what is wrong with the
+    /// file of a failure).
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub detail: Value,
 }
@@ -227,7 +228,10 @@ impl SpoolWriter {
             reason: error.kind.name().to_owned(),
             score: None,
             message: error.what.clone(),
-            detail: Value::Null,
+            detail: error.reason.map_or(
+                Value::Null,
+                |reason| serde_json::json!({ "reason": reason }),
+            ),
         })
     }
 

@@ -1,8 +1,7 @@
 //! From packets to numbered, timed frames; what is damaged is counted and left out.
 //!
-//! Times: a frame's time is libav's best effort. A frame without one gets the time before plus its
-//! duration. A frame whose time is not after the one before it is left out and counted in
-//! [`Damage::frames_out_of_order`], so times rise strictly and name one frame each.
+//! Times: a frame's time is libav's best effort, put in order by [`super::timeline`], so that times
+//! rise strictly and name one frame each.
 //!
 //! Damage: libav repairs broken frames, but with several threads it does so differently in each
 //! run. So several threads only decode whole frames; at the first error the file is decoded anew
@@ -10,10 +9,14 @@
 
 use ffmpeg_next::{Error, Packet, frame};
 
+use super::damage::Damage;
 use super::libav;
 use super::open::{Source, timeout};
-use crate::core::{ErrorKind, FrameIndex, ItemError, Pts};
+use super::timeline::{JUMP_AHEAD_SECS, JUMP_BACK_SECS, Limits, Place, Timeline};
+use crate::core::{DamageReason, ErrorKind, FrameIndex, ItemError, Pts};
 
+/// Containers in which a stream has no gaps, so that a step far ahead is a jump.
+const WITHOUT_GAPS: [&str; 2] = ["mpegts", "mpeg"];
 /// After so many errors in a row without a frame the rest of the file is given up.
 const MAX_ERRORS_IN_A_ROW: u32 = 200;
 
@@ -32,56 +35,6 @@ pub struct FrameStamp {
     pub is_damaged: bool,
 }
 
-/// What was wrong with a file and left out while decoding it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Damage {
-    /// Packets that could not be read or decoded.
-    pub packets_skipped: u64,
-    /// Decoded frames left out because their time was not after the frame before.
-    pub frames_out_of_order: u64,
-    /// Frames that had no time and got one from their neighbour.
-    pub times_made_up: u64,
-    /// Frames that the decoder repaired or marked as damaged, and that were kept.
-    pub frames_repaired: u64,
-    /// Time of the last good frame before the first error; none when there was no error or no
-    /// frame before it.
-    pub first_after: Option<Pts>,
-    /// Why decoding stopped before the end of the file, if it did.
-    pub stopped: Option<String>,
-}
-
-impl Damage {
-    /// Whether anything was lost.
-    pub fn is_any(&self) -> bool {
-        self.packets_skipped > 0 || self.frames_out_of_order > 0 || self.stopped.is_some()
-    }
-}
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut parts = Vec::new();
-        let mut count = |number: u64, what: &str| {
-            if number > 0 {
-                parts.push(format!("{number} {what}"));
-            }
-        };
-        count(self.packets_skipped, "packets could not be decoded");
-        count(self.frames_out_of_order, "frames were out of order");
-        count(self.times_made_up, "frames had no time");
-        count(self.frames_repaired, "frames were repaired");
-        parts.extend(
-            self.stopped
-                .iter()
-                .map(|why| format!("the end was not reached: {why}")),
-        );
-        parts.extend(
-            self.first_after
-                .map(|pts| format!("first damage after pts {}", pts.0)),
-        );
-        f.write_str(&parts.join("; "))
-    }
-}
-
 /// All frames of a source from where it stands.
 pub(super) struct FrameStream {
     pub(super) source: Source,
@@ -90,10 +43,15 @@ pub(super) struct FrameStream {
     is_draining: bool,
     is_over: bool,
     errors_in_a_row: u32,
-    last: Option<(i64, i64)>,
+    timeline: Timeline,
+    limits: Limits,
     is_from_start: bool,
-    frame_ticks: i64,
     returned: u32,
+    /// Whether packets are left out up to the next key frame: some containers are sought by time
+    /// alone, and a decoder that starts elsewhere may show made-up pictures without saying so.
+    awaits_key: bool,
+    /// Whether the newest packet came with fewer bytes than the container states.
+    is_packet_cut: bool,
 }
 
 impl FrameStream {
@@ -107,6 +65,12 @@ impl FrameStream {
         } else {
             1
         };
+        let has_gaps = !WITHOUT_GAPS.contains(&source.input.format().name());
+        let limits = Limits {
+            frame_ticks,
+            jump_back_ticks: source.time_base.ticks(JUMP_BACK_SECS).max(1),
+            jump_ahead_ticks: (!has_gaps).then(|| source.time_base.ticks(JUMP_AHEAD_SECS)),
+        };
         Self {
             source,
             damage: Damage::default(),
@@ -114,10 +78,12 @@ impl FrameStream {
             is_draining: false,
             is_over: false,
             errors_in_a_row: 0,
-            last: None,
+            timeline: Timeline::new(limits),
+            limits,
             is_from_start: true,
-            frame_ticks,
             returned: 0,
+            awaits_key: false,
+            is_packet_cut: false,
         }
     }
 
@@ -166,7 +132,9 @@ impl FrameStream {
         self.is_draining = false;
         self.is_over = false;
         self.errors_in_a_row = 0;
-        self.last = None;
+        self.timeline = Timeline::new(self.limits);
+        self.awaits_key = true;
+        self.is_packet_cut = false;
         self.is_from_start = false;
         self.damage = Damage::default();
         self.returned = 0;
@@ -203,12 +171,19 @@ impl FrameStream {
 
     /// Gives the decoder one more packet, or tells it that there are none.
     fn feed(&mut self) -> Result<(), ItemError> {
+        // Reading into a packet that still holds bytes would lose them for good.
+        self.packet = Packet::empty();
         match self.packet.read(&mut self.source.input) {
             Ok(()) => {
-                if self.packet.stream() == self.source.stream_index
-                    && let Err(error) = self.source.decoder.send_packet(&self.packet)
-                {
-                    self.count_error(error)?;
+                let is_ours = self.packet.stream() == self.source.stream_index;
+                self.awaits_key &= !(is_ours && self.packet.is_key());
+                if is_ours && !self.awaits_key {
+                    // Transport streams mark packets for other reasons too.
+                    self.is_packet_cut =
+                        self.packet.is_corrupt() && self.limits.jump_ahead_ticks.is_none();
+                    if let Err(error) = self.source.decoder.send_packet(&self.packet) {
+                        self.count_error(error)?;
+                    }
                 }
             }
             Err(Error::Eof) => self.drain(),
@@ -234,11 +209,20 @@ impl FrameStream {
     }
 
     fn note_error(&mut self) {
-        if !self.has_error() {
-            self.damage.first_after = self.last.map(|(pts, _)| Pts(pts));
-        }
+        self.note_place(self.timeline.last());
         self.damage.packets_skipped += 1;
         self.errors_in_a_row += 1;
+    }
+
+    /// Keeps the place of the first damage, which came after `last`.
+    fn note_place(&mut self, last: Option<i64>) {
+        if !self.has_damage() {
+            self.damage.first_after = last.map(Pts);
+        }
+    }
+
+    fn has_damage(&self) -> bool {
+        self.has_error() || self.damage.jumps_back + self.damage.jumps_ahead > 0
     }
 
     /// Whether anything failed since the start or the last seek.
@@ -276,7 +260,12 @@ impl FrameStream {
                     "no frame could be decoded ({} packets skipped)",
                     self.damage.packets_skipped
                 ),
-            ));
+            )
+            .because(DamageReason::NoFrame));
+        }
+        if self.is_from_start && (self.is_packet_cut || self.source.is_cut_short()) {
+            self.note_place(self.timeline.last());
+            self.damage.is_cut_short = true;
         }
         Ok(false)
     }
@@ -284,33 +273,37 @@ impl FrameStream {
     fn stamp(&mut self, frame: &frame::Video) -> Option<FrameStamp> {
         let is_damaged = frame.is_corrupt() || frame.has_decode_errors();
         if is_damaged {
-            if !self.has_error() {
-                self.damage.first_after = self.last.map(|(pts, _)| Pts(pts));
-            }
+            self.note_place(self.timeline.last());
             self.damage.frames_repaired += 1;
         }
         let duration_ticks = frame.packet().duration.max(0);
-        let pts = match (frame.timestamp(), self.last) {
-            (Some(pts), Some((last, _))) if pts <= last => {
+        let before = self.timeline.last();
+        let mut place = self.timeline.place(frame.timestamp(), duration_ticks);
+        if place == Place::Unknown && self.is_from_start {
+            place = self.timeline.start_at_zero(duration_ticks);
+        }
+        let pts = match place {
+            Place::At(pts) => pts,
+            Place::MadeUp(pts) => {
+                self.damage.times_made_up += 1;
+                pts
+            }
+            Place::JumpedBack(pts) => {
+                self.note_place(before);
+                self.damage.jumps_back += 1;
+                pts
+            }
+            Place::JumpedAhead(pts) => {
+                self.note_place(before);
+                self.damage.jumps_ahead += 1;
+                pts
+            }
+            Place::Late => {
                 self.damage.frames_out_of_order += 1;
                 return None;
             }
-            (Some(pts), _) => pts,
-            (None, Some((last, duration))) => {
-                self.damage.times_made_up += 1;
-                last + if duration > 0 {
-                    duration
-                } else {
-                    self.frame_ticks
-                }
-            }
-            (None, None) if self.is_from_start => {
-                self.damage.times_made_up += 1;
-                0
-            }
-            (None, None) => return None,
+            Place::Unknown => return None,
         };
-        self.last = Some((pts, duration_ticks));
         let index = FrameIndex(self.returned);
         self.returned += 1;
         Some(FrameStamp {

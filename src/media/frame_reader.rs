@@ -4,6 +4,7 @@
 //! counts only if nothing failed since that key frame: behind an open group of pictures or a
 //! damaged packet the decoder may repair from other neighbours than the pass had. After a miss the
 //! search starts earlier, at last at the first frame, where frames are counted as the pass did.
+//! That is also the only way in a file whose times do not name one frame each (`seeking`).
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,6 +15,7 @@ use super::decode::{FrameStamp, FrameStream};
 use super::libav;
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;
+use super::seeking::has_unique_times;
 use crate::core::{ErrorKind, FrameRef, ItemError, Rgb8, SizeRule, VideoInfo};
 
 /// How much earlier than the frame each further search starts, seconds.
@@ -31,6 +33,8 @@ pub struct FrameReader {
     frame: frame::Video,
     current: Option<FrameStamp>,
     is_counting: bool,
+    /// Whether frames can be found by their time; none until that is asked first.
+    can_seek: Option<bool>,
 }
 
 impl FrameReader {
@@ -49,6 +53,7 @@ impl FrameReader {
             frame: frame::Video::empty(),
             current: None,
             is_counting: true,
+            can_seek: None,
         })
     }
 
@@ -77,8 +82,13 @@ impl FrameReader {
         if self.is_current(at) || (self.is_on_the_way(at) && self.decode_to(at)?) {
             return Ok(());
         }
-        for step_secs in STEPS_BACK_SECS {
-            let back = self.info.time_base.ticks(step_secs);
+        let steps_back: &[f64] = if self.can_seek()? {
+            &STEPS_BACK_SECS
+        } else {
+            &[]
+        };
+        for step_secs in steps_back {
+            let back = self.info.time_base.ticks(*step_secs);
             if self.stream.seek(at.pts.0.saturating_sub(back)).is_err() {
                 self.stream.source.check_deadline()?;
                 break;
@@ -100,6 +110,18 @@ impl FrameReader {
                 at.index.0, at.pts.0
             ),
         ))
+    }
+
+    /// Reads all packets once, which is little work beside decoding one frame behind a seek.
+    fn can_seek(&mut self) -> Result<bool, ItemError> {
+        if let Some(known) = self.can_seek {
+            return Ok(known);
+        }
+        let stream = self.info.stream_index as usize;
+        let mut source = Source::open(&self.path, Some(stream), &self.options)?;
+        let deadline = source.deadline.clone();
+        let can_seek = has_unique_times(&mut source.input, stream, &deadline)?;
+        Ok(*self.can_seek.insert(can_seek))
     }
 
     fn is_current(&self, at: FrameRef) -> bool {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use ffmpeg_next::frame;
 
-use super::decode::{Damage, FrameStamp, FrameStream};
+use super::damage::Damage;
+use super::decode::{FrameStamp, FrameStream};
 use super::encode::average;
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;

@@ -7,23 +7,30 @@
 //! a decoded frame into a display-oriented picture ([`render`]).
 
 mod bars;
+mod damage;
 mod decode;
 mod deinterlace;
 mod encode;
+#[cfg(test)]
+mod exactness_tests;
 mod fetch;
 mod frame_reader;
 mod libav;
 mod low_res;
 mod open;
+mod outline;
 mod planar;
 mod probe;
 mod render;
+mod seeking;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
-pub use decode::{Damage, FrameStamp};
+pub use damage::Damage;
+pub use decode::FrameStamp;
 pub use encode::{decode_image, encode_jpeg, encode_png, resize};
 pub use fetch::{FetchOptions, fetch};
 pub use frame_reader::FrameReader;

@@ -10,7 +10,8 @@ use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::{Discard, Error, decoder, media};
 
 use super::libav::{self, Deadline};
-use crate::core::{ErrorKind, ItemError, TimeBase};
+use super::outline;
+use crate::core::{DamageReason, ErrorKind, ItemError, TimeBase};
 
 /// Longest side that is decoded, pixels.
 const MAX_SIDE_PX: u32 = 16384;
@@ -55,6 +56,7 @@ impl Source {
                     ErrorKind::Missing,
                     format!("{}: no video stream", path.display()),
                 )
+                .because(DamageReason::NoVideoStream)
             })?,
         };
         libav::keep_only(&mut input, stream_index);
@@ -90,6 +92,12 @@ impl Source {
             deadline: self.deadline.get(),
         };
         Self::open(&self.path, Some(self.stream_index), &options)
+    }
+
+    /// Whether the file is shorter than its container says.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let outline = outline::read(&self.path).ok().flatten();
+        outline.is_some_and(|outline| outline.is_cut_short)
     }
 
     /// Has the decoder leave out all but key frames, or none.
@@ -128,7 +136,8 @@ pub(super) fn check_size(width: u32, height: u32) -> Result<(), ItemError> {
                 "a picture of {width}x{height} pixels is too large; sides up to {MAX_SIDE_PX} and \
                  {MAX_AREA_PX} pixels in all are handled"
             ),
-        ));
+        )
+        .because(DamageReason::PictureTooLarge));
     }
     Ok(())
 }
@@ -137,7 +146,9 @@ fn check_file(path: &Path) -> Result<(), ItemError> {
     let named = |kind, what: &str| ItemError::new(kind, format!("{}: {what}", path.display()));
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err(named(ErrorKind::Unsupported, "not a regular file")),
-        Ok(meta) if meta.len() == 0 => Err(named(ErrorKind::Corrupt, "file is empty")),
+        Ok(meta) if meta.len() == 0 => {
+            Err(named(ErrorKind::Corrupt, "file is empty").because(DamageReason::EmptyFile))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(named(ErrorKind::Missing, "no such file"))
@@ -157,7 +168,8 @@ fn open_error(error: Error, deadline: &Deadline, path: &Path) -> ItemError {
                     "{}: not a handled video container; remux it to mp4 or mkv",
                     path.display()
                 ),
-            );
+            )
+            .because(DamageReason::NotAVideo);
         }
         Error::Other { errno } if errno == ffmpeg_next::error::ENOMEM => ErrorKind::OutOfMemory,
         Error::Other { .. } => ErrorKind::Unreadable,
@@ -166,6 +178,16 @@ fn open_error(error: Error, deadline: &Deadline, path: &Path) -> ItemError {
         }
         _ => ErrorKind::Corrupt,
     };
+    let reason = match outline::read(path) {
+        Ok(Some(outline)) if outline.is_without_index => DamageReason::MissingMoov,
+        Ok(Some(_)) => DamageReason::BrokenHeader,
+        Ok(None) => DamageReason::NotAVideo,
+        Err(_) => return unopened(kind, path, error),
+    };
+    unopened(kind, path, error).because(reason)
+}
+
+fn unopened(kind: ErrorKind, path: &Path, error: Error) -> ItemError {
     ItemError::new(
         kind,
         format!("{}: cannot be opened as video: {error}", path.display()),
@@ -201,6 +223,7 @@ fn open_decoder(
             ErrorKind::Unsupported,
             format!("video codec {codec} cannot be decoded: {error}"),
         )
+        .because(DamageReason::UnsupportedCodec)
     };
     let context = Context::from_parameters(stream.parameters()).map_err(unsupported)?;
     let mut decoder = context.decoder();

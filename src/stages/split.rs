@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
 use crate::core::{
-    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key,
-    Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
+    ByteBudget, DamageReason, DamageSummary, ErrorKind, FatalError, Fingerprint, FrameIndex,
+    FrameScore, Hasher, ItemError, Key, Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score,
+    Scores, SizeRule, Span, Video,
 };
 use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
 use crate::media::{LowResReader, OpenOptions};
@@ -18,6 +19,7 @@ use crate::models::{Cut, Detections, SceneDetector};
 
 /// Bump when the same video gives other scenes, statistics or samples.
 const LOGIC_VERSION: i64 = 2;
+
 /// Frames after which an item counts as getting on.
 const FRAMES_PER_SIGN_OF_LIFE: u64 = 64;
 
@@ -185,7 +187,7 @@ pub struct SplitSummary {
     /// Frames that were decoded.
     pub frames: u64,
     /// What was damaged, if anything.
-    pub damage: Option<String>,
+    pub damage: Option<DamageSummary>,
     /// The detector's score of every frame, if they are kept; none from a memo.
     pub scores: Vec<FrameScore>,
 }
@@ -198,9 +200,13 @@ impl Worker for SplitWorker {
         let summary = self
             .split(&video, out)
             .map_err(|error| error.without_path(video.file.path()))?;
-        if let Some(damage) = summary.damage {
-            let what = format!("{} frames were decoded: {damage}", summary.frames);
-            out.fail(ItemError::new(ErrorKind::Corrupt, what));
+        if let Some(damage) = summary.damage.filter(|damage| damage.is_loss) {
+            let what = format!("{} frames were decoded: {}", summary.frames, damage.text);
+            let error = ItemError::new(ErrorKind::Corrupt, what);
+            out.fail(match damage.reasons.first() {
+                Some(reason) => error.because(*reason),
+                None => error,
+            });
         } else if out.delivered() == 0 {
             let detail = serde_json::json!({
                 "video_id": video.id, "video_uri": video.entry.uri,
@@ -252,9 +258,8 @@ impl SplitWorker {
         let result = pass.run(&mut source, out);
         match result {
             Ok((found, summary)) => {
-                if let (Some(memo), false) =
-                    (&self.stage.memo, is_known || summary.damage.is_some())
-                {
+                let has_loss = summary.damage.as_ref().is_some_and(|damage| damage.is_loss);
+                if let (Some(memo), false) = (&self.stage.memo, is_known || has_loss) {
                     memo.put("split", &key, &found)
                         .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
                 }
@@ -381,7 +386,7 @@ impl<'a> Pass<'a> {
         }
         if frames == 0 {
             let what = format!("no frame could be decoded: {}", reader.damage());
-            return Err(ItemError::new(ErrorKind::Corrupt, what));
+            return Err(ItemError::new(ErrorKind::Corrupt, what).because(DamageReason::NoFrame));
         }
         source.finish(&mut cuts, &mut scores)?;
         if self.stage.keep_scores {
@@ -393,10 +398,7 @@ impl<'a> Pass<'a> {
         for scene in done.drain(..) {
             self.emit(scene, out);
         }
-        let damage = reader
-            .damage()
-            .is_any()
-            .then(|| reader.damage().to_string());
+        let damage = reader.damage().summary();
         Ok((
             FoundCuts {
                 cuts: self.all_cuts,

@@ -9,11 +9,15 @@ mod cli;
 #[cfg(test)]
 mod clips;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod endpoint;
 #[cfg(test)]
 mod generated_docs;
 #[cfg(test)]
 mod http_ingest;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

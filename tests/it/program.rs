@@ -100,3 +100,11 @@ pub(crate) fn has_weights() -> bool {
     }
     all
 }
+
+/// The most memory that a process has taken so far, bytes.
+pub(crate) fn peak_memory_bytes(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

@@ -7,19 +7,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::clips::shared_videos;
-use crate::program::{Ran, call, run_command};
+use crate::program::{Ran, call, peak_memory_bytes, run_command};
 use crate::run_folder::{files, rejects, samples, text};
 
 /// Most memory that the worker process may ever have taken.
 const MAX_MEMORY_BYTES: u64 = 3 << 29;
-
-/// The most memory that a process has taken so far, bytes.
-fn peak_memory_bytes(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
 
 fn is_video(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());

@@ -74,6 +74,9 @@ pub struct StageRow {
 pub struct FailureRow {
     /// Kind of the failure.
     pub kind: String,
+    /// What is wrong with the file, such as `truncated_tail`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Stage it happened in.
     pub stage: String,
     /// The video as the manifest names it.
@@ -158,7 +161,14 @@ fn stages(funnel: &Funnel) -> Vec<StageRow> {
 type Failures = (BTreeMap<String, u64>, Vec<FailureRow>);
 
 fn failures(rejects: &[PathBuf]) -> Result<Failures, FatalError> {
-    let wanted = ["outcome", "reason", "stage", "video_uri", "message"];
+    let wanted = [
+        "outcome",
+        "reason",
+        "stage",
+        "video_uri",
+        "message",
+        "detail",
+    ];
     let (mut by_kind, mut rows) = (BTreeMap::new(), Vec::new());
     for path in rejects {
         tables::scan(
@@ -174,6 +184,7 @@ fn failures(rejects: &[PathBuf]) -> Result<Failures, FatalError> {
                     if rows.len() < MAX_FAILURES {
                         rows.push(FailureRow {
                             kind: text("reason"),
+                            reason: damage_reason(&text("detail")),
                             stage: text("stage"),
                             video_uri: text("video_uri"),
                             message: text("message"),
@@ -184,6 +195,12 @@ fn failures(rejects: &[PathBuf]) -> Result<Failures, FatalError> {
         )?;
     }
     Ok((by_kind, rows))
+}
+
+/// The reason that a failure's details name.
+fn damage_reason(detail: &str) -> Option<String> {
+    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+    Some(detail.get("reason")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]

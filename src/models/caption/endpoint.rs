@@ -290,7 +290,7 @@ impl Captioner for Endpoint {
                     backoff = (backoff * 2).min(longest);
                 }
                 Err(failure) if tries > 1 => {
-                    let ItemError { kind, what } = failure.error;
+                    let ItemError { kind, what, .. } = failure.error;
                     return Err(ItemError::new(kind, format!("{what} ({tries} tries)")));
                 }
                 Err(failure) => return Err(failure.error),
