@@ -7,6 +7,7 @@
 //! a decoded frame into a display-oriented picture ([`render`]).
 
 mod bars;
+mod clip;
 mod decode;
 mod deinterlace;
 mod encode;
@@ -22,6 +23,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use clip::{Clip, ClipContainer, ClipMode, ClipOptions, ClipSink, clip_container, write_clips};
 pub use decode::{Damage, FrameStamp};
 pub use encode::{decode_image, encode_jpeg, encode_png, resize};
 pub use fetch::{FetchOptions, fetch};

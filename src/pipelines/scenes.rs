@@ -86,12 +86,7 @@ pub fn find_scenes(
                 Ok(())
             })?;
             let summary = summary.unwrap_or_default();
-            Ok(Some(list(
-                &video,
-                &scenes,
-                summary,
-                &config,
-            )))
+            Ok(Some(list(&video, &scenes, summary, &config)))
         });
         match result {
             Ok(Some(scenes)) => found(path, Ok(scenes)),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
 use crate::core::{
-    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key, Pts, Rgb8,
-    SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
+    ByteBudget, ErrorKind, FatalError, Fingerprint, FrameIndex, FrameScore, Hasher, ItemError, Key,
+    Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score, Scores, SizeRule, Span, Video,
 };
 use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
 use crate::media::{LowResReader, OpenOptions};
