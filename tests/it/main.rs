@@ -23,4 +23,6 @@ mod run_edit_pairs;
 #[cfg(test)]
 mod run_folder;
 #[cfg(test)]
+mod scene_outputs;
+#[cfg(test)]
 mod whole_corpus;

@@ -253,12 +253,16 @@ fn highest(scores: &[FrameScore]) -> f64 {
 }
 
 fn shown_score(score: Score) -> String {
-    if score.abs() >= 100.0 {
-        format!("{score:.0}")
-    } else {
-        let text = format!("{score:.3}");
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let digits = match score.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 3,
+    };
+    let text = format!("{score:.digits$}");
+    if digits == 0 {
+        return text;
     }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// 1, 2 or 5 times a power of ten, not below `step`.
