@@ -106,9 +106,9 @@ mod tests {
         file.read_to_end(&mut after).unwrap();
         assert_eq!(after.len(), whole.len());
         let mut counts = [0; 256];
-        after
-            .iter()
-            .for_each(|byte| counts[usize::from(*byte)] += 1);
+        for byte in &after {
+            counts[usize::from(*byte)] += 1;
+        }
         assert_eq!([3, 7, 9].map(|byte: usize| counts[byte]), [72, 36, 50]);
     }
 
