@@ -282,6 +282,9 @@ pub struct Split {
     /// Taken off both ends of a scene, seconds.
     #[schemars(range(min = 0.0))]
     pub trim_secs: f64,
+    /// Whether groups of pictures that cannot hold a cut are left undecoded but for their key
+    /// frame: several times as fast for H.264 and HEVC, blind for gradual cuts.
+    pub fast: bool,
     /// Settings of "transitions", which count for "combined" too.
     pub transitions: Transitions,
     /// Settings of "transnet_v2", which count for "combined" too.
@@ -319,6 +322,7 @@ impl Default for Split {
             detector: Detector::TransnetV2,
             min_scene_secs: 0.6,
             trim_secs: 0.0,
+            fast: false,
             transitions: Transitions::default(),
             transnet_v2: TransnetV2::default(),
             adaptive: Adaptive::default(),

@@ -11,6 +11,7 @@ mod lineage;
 mod manifest;
 mod rejects;
 mod report;
+mod scene_list;
 mod shard;
 mod spool;
 mod tables;
@@ -25,6 +26,10 @@ pub use lineage::{lineage_hash, verify_lineage, verify_sample};
 pub use manifest::{Manifest, read_manifest};
 pub use report::{
     FailureRow, Histogram, Report, ReportFilter, ReportInput, StageRow, build_report,
+};
+pub use scene_list::{
+    CutPictures, ListedFile, PlotFile, SCORE_COLUMNS, plot_page, scenes_csv, scenes_edl,
+    scenes_otio, scores_csv,
 };
 pub use shard::{ChunkJob, ChunkReport, SpooledRow, assemble_chunk};
 pub use spool::{Leave, RejectLine, SpoolError, SpoolFiles, SpoolWriter};

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;
-use ffmpeg_next::format::context::Input;
-use ffmpeg_next::{Dictionary, Error, Rational, frame};
+use ffmpeg_next::format::context::{Input, Output};
+use ffmpeg_next::format::stream::Stream;
+use ffmpeg_next::{Dictionary, Error, Rational, encoder, frame};
 
 /// The only demuxers that are used: all of them read one file and nothing else. Playlists,
 /// concatenations, picture sequences and network formats are not among them.
@@ -90,17 +91,17 @@ pub(super) fn open_input(path: &Path, deadline: &Deadline) -> Result<Input, Erro
     }
 }
 
-/// Has the demuxer drop packets of all streams but one.
+/// Has the demuxer drop packets of all streams but these.
 #[expect(
     unsafe_code,
     reason = "`ffmpeg_next` cannot set a stream's discard field"
 )]
-pub(super) fn keep_only(input: &mut Input, stream: usize) {
+pub(super) fn keep_only(input: &mut Input, streams: &[usize]) {
     // SAFETY: `streams` holds `nb_streams` valid pointers while `input` lives.
     unsafe {
         let context = input.as_mut_ptr();
         for at in 0..(*context).nb_streams as usize {
-            if at != stream {
+            if !streams.contains(&at) {
                 (**(*context).streams.add(at)).discard = ffi::AVDiscard::AVDISCARD_ALL;
             }
         }
@@ -169,6 +170,83 @@ pub(super) fn sample_aspect(
     }
 }
 
+/// Gives a frame the time, the field order, the aspect and the colour tags of another.
+#[expect(
+    unsafe_code,
+    reason = "`ffmpeg_next` copies these only with the pixels"
+)]
+pub(super) fn copy_properties(from: &frame::Video, to: &mut frame::Video) -> Result<(), Error> {
+    // SAFETY: both frames are allocated; libav copies plain fields and references.
+    let result = unsafe { ffi::av_frame_copy_props(to.as_mut_ptr(), from.as_ptr()) };
+    if result < 0 {
+        Err(Error::from(result))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether pixels of a format are red, green and blue, also by way of a palette.
+#[expect(unsafe_code, reason = "a format's flags have no safe form")]
+pub(super) fn is_rgb(format: Pixel) -> bool {
+    let flags = (ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL) as u64;
+    format.descriptor().is_some_and(|descriptor| {
+        // SAFETY: a descriptor points to a static table of libav.
+        unsafe { (*descriptor.as_ptr()).flags & flags != 0 }
+    })
+}
+
+/// Adds a stream that holds the packets of another one as they are.
+#[expect(
+    unsafe_code,
+    reason = "`ffmpeg_next` keeps the codec tag of the source, which other containers refuse"
+)]
+pub(super) fn add_copy_of(output: &mut Output, stream: &Stream<'_>) -> Result<usize, Error> {
+    // SAFETY: the new stream lives as long as `output`; the source's fields are read only.
+    unsafe {
+        let added = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
+        if added.is_null() {
+            return Err(Error::Unknown);
+        }
+        let source = stream.as_ptr();
+        let copied = ffi::avcodec_parameters_copy((*added).codecpar, (*source).codecpar);
+        if copied < 0 {
+            return Err(Error::from(copied));
+        }
+        (*(*added).codecpar).codec_tag = 0;
+        (*added).time_base = (*source).time_base;
+        (*added).avg_frame_rate = (*source).avg_frame_rate;
+        if (*source).sample_aspect_ratio.num > 0 {
+            (*added).sample_aspect_ratio = (*source).sample_aspect_ratio;
+            (*(*added).codecpar).sample_aspect_ratio = (*source).sample_aspect_ratio;
+        }
+        Ok((*added).index as usize)
+    }
+}
+
+/// Adds a stream for what an encoder makes.
+#[expect(
+    unsafe_code,
+    reason = "`ffmpeg_next` does not set the stream's aspect, which some containers read"
+)]
+pub(super) fn add_encoded(output: &mut Output, encoder: &encoder::Video) -> Result<usize, Error> {
+    // SAFETY: the new stream lives as long as `output`; the encoder is open.
+    unsafe {
+        let added = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
+        if added.is_null() {
+            return Err(Error::Unknown);
+        }
+        let context = encoder.as_ptr();
+        let copied = ffi::avcodec_parameters_from_context((*added).codecpar, context);
+        if copied < 0 {
+            return Err(Error::from(copied));
+        }
+        (*added).time_base = (*context).time_base;
+        (*added).avg_frame_rate = (*context).framerate;
+        (*added).sample_aspect_ratio = (*context).sample_aspect_ratio;
+        Ok((*added).index as usize)
+    }
+}
+
 /// The number of horizontally and vertically neighbouring pixels that share chroma.
 pub(super) fn chroma_steps(format: Pixel) -> (u32, u32) {
     format.descriptor().map_or((1, 1), |descriptor| {
@@ -213,12 +291,21 @@ pub(super) struct Scaler {
 }
 
 impl Scaler {
-    /// A scaler for one size and format on both sides.
+    /// A scaler for one size and format on both sides, to numbers of full range.
+    pub(super) fn new(key: ScalerKey) -> Option<Self> {
+        let target = Colors {
+            matrix: ffi::SWS_CS_DEFAULT,
+            is_full_range: true,
+        };
+        Self::to_colors(key, target)
+    }
+
+    /// [`Scaler::new`] for a target with those colours.
     #[expect(
         unsafe_code,
         reason = "`ffmpeg_next` leaves the colour matrix at BT.601"
     )]
-    pub(super) fn new(key: ScalerKey) -> Option<Self> {
+    pub(super) fn to_colors(key: ScalerKey, colors: Colors) -> Option<Self> {
         let (source, width, height) = key.source;
         let (target, target_width, target_height) = key.target;
         let filter = if target_width < width || target_height < height {
@@ -249,8 +336,8 @@ impl Scaler {
                 context,
                 ffi::sws_getCoefficients(key.colors.matrix),
                 i32::from(key.colors.is_full_range),
-                ffi::sws_getCoefficients(ffi::SWS_CS_DEFAULT),
-                1,
+                ffi::sws_getCoefficients(colors.matrix),
+                i32::from(colors.is_full_range),
                 0,
                 1 << 16,
                 1 << 16,
@@ -275,7 +362,12 @@ impl Scaler {
         unsafe_code,
         reason = "a part of a frame is its plane pointers plus offsets"
     )]
-    pub(super) fn run(&mut self, frame: &frame::Video, x: u32, y: u32) -> Option<&frame::Video> {
+    pub(super) fn run(
+        &mut self,
+        frame: &frame::Video,
+        x: u32,
+        y: u32,
+    ) -> Option<&mut frame::Video> {
         let (format, width, height) = self.key.source;
         if frame.format() != format || x + width > frame.width() || y + height > frame.height() {
             return None;
@@ -319,7 +411,7 @@ impl Scaler {
                 (*self.output.as_mut_ptr()).linesize.as_ptr(),
             )
         };
-        (rows > 0).then_some(&self.output)
+        (rows > 0).then_some(&mut self.output)
     }
 }
 

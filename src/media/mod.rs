@@ -7,6 +7,7 @@
 //! a decoded frame into a display-oriented picture ([`render`]).
 
 mod bars;
+mod clip;
 mod damage;
 mod decode;
 mod deinterlace;
@@ -29,6 +30,7 @@ mod testing;
 mod tests;
 mod timeline;
 
+pub use clip::{Clip, ClipContainer, ClipMode, ClipOptions, ClipSink, clip_container, write_clips};
 pub use damage::Damage;
 pub use decode::FrameStamp;
 pub use encode::{decode_image, encode_jpeg, encode_png, resize};

@@ -59,7 +59,7 @@ impl Source {
                 .because(DamageReason::NoVideoStream)
             })?,
         };
-        libav::keep_only(&mut input, stream_index);
+        libav::keep_only(&mut input, &[stream_index]);
         let decoder = open_decoder(&input, stream_index, options.decode_threads)
             .map_err(|error| error.context(path.display()))?;
         let time_base = input
@@ -142,7 +142,8 @@ pub(super) fn check_size(width: u32, height: u32) -> Result<(), ItemError> {
     Ok(())
 }
 
-fn check_file(path: &Path) -> Result<(), ItemError> {
+/// Whether there is a file with something in it.
+pub(super) fn check_file(path: &Path) -> Result<(), ItemError> {
     let named = |kind, what: &str| ItemError::new(kind, format!("{}: {what}", path.display()));
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err(named(ErrorKind::Unsupported, "not a regular file")),
@@ -157,7 +158,8 @@ fn check_file(path: &Path) -> Result<(), ItemError> {
     }
 }
 
-fn open_error(error: Error, deadline: &Deadline, path: &Path) -> ItemError {
+/// Why a file could not be opened.
+pub(super) fn open_error(error: Error, deadline: &Deadline, path: &Path) -> ItemError {
     let kind = match error {
         _ if deadline.is_over() => return timeout().context(path.display()),
         // libav's answer for a container that is not on the list.

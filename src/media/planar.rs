@@ -2,16 +2,15 @@
 //!
 //! Each plane is averaged to the small size on its own, and only what is left is converted to RGB.
 //! Next to decoding this is the main cost of looking at every frame, so it reads no more than
-//! [`MAX_ROWS`] of the rows that fall into one small row, as bilinear scaling does, but all their
-//! columns. All sums are of whole numbers, so every processor gives the same pixels.
+//! [`MAX_ROWS`] of the rows that fall into one small row, but all their columns. All sums are of whole numbers, so every processor gives the same pixels.
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame;
 
 use super::libav::{Area, Colors, chroma_steps};
 
-/// Rows of the source that are averaged into one row, at most.
-const MAX_ROWS: usize = 2;
+/// Rows of a plane that are averaged into one row, at most: of Y, of U and of V.
+const MAX_ROWS: [usize; 3] = [2, 1, 1];
 /// Brightness is averaged in whole pixels, which is good enough when it shrinks at least so much.
 const MIN_SHRINK: u32 = 2;
 /// Fixed-point one of the colour conversion.
@@ -68,6 +67,7 @@ impl PlaneShrinker {
                 bytes: frame.data(number),
                 stride_bytes: frame.stride(number),
                 bits,
+                max_rows: MAX_ROWS[number],
                 x: (area.x / by_x) as usize,
                 y: (area.y / by_y) as usize,
                 width: area.width.div_ceil(by_x) as usize,
@@ -76,8 +76,8 @@ impl PlaneShrinker {
             let small = &mut self.small[number];
             small.resize(width as usize * height as usize, 0);
             for (row, target) in small.chunks_exact_mut(width as usize).enumerate() {
-                let count = plane.add_rows(row, height as usize, &mut self.sums)?;
-                plane.average(&self.sums, count, target);
+                plane.add_rows(row, height as usize, &mut self.sums)?;
+                plane.average(&self.sums, target);
             }
         }
         Some(to_rgb(&self.small, colors))
@@ -88,6 +88,7 @@ struct Plane<'a> {
     bytes: &'a [u8],
     stride_bytes: usize,
     bits: u32,
+    max_rows: usize,
     x: usize,
     y: usize,
     width: usize,
@@ -95,12 +96,13 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Sums, column by column, of the source rows that stand for one small row; gives their number.
-    fn add_rows(&self, row: usize, rows: usize, sums: &mut Vec<u16>) -> Option<usize> {
+    /// Sums, column by column, of two source rows that stand for one small row; a single one
+    /// counts twice.
+    fn add_rows(&self, row: usize, rows: usize, sums: &mut Vec<u16>) -> Option<()> {
         let sample_bytes = if self.bits > 8 { 2 } else { 1 };
         let (first, end) = (row * self.height / rows, (row + 1) * self.height / rows);
         let inside = (end - first).max(1);
-        let count = inside.min(MAX_ROWS);
+        let count = inside.min(self.max_rows);
         let source = |n: usize| {
             // Evenly spread, each in the middle of its share.
             let y = self.y + first + (2 * n + 1) * inside / (2 * count);
@@ -120,32 +122,31 @@ impl Plane<'_> {
                 *sum = value(a) + value(b);
             }
         }
-        // A single row was added to itself.
-        Some(2)
+        Some(())
     }
 
-    /// Means of the sums of `count` rows, as 8 bit. All windows have the same width, so that the
+    /// Means of the sums of two rows, as 8 bit. All windows have the same width, so that the
     /// compiler can unroll them; of a window of 7.5 columns seven are taken.
-    fn average(&self, sums: &[u16], count: usize, target: &mut [u8]) {
+    fn average(&self, sums: &[u16], target: &mut [u8]) {
         let columns = self.width / target.len();
         match columns {
-            1 => self.average_of::<1>(sums, count, target),
-            2 => self.average_of::<2>(sums, count, target),
-            3 => self.average_of::<3>(sums, count, target),
-            4 => self.average_of::<4>(sums, count, target),
-            5 => self.average_of::<5>(sums, count, target),
-            6 => self.average_of::<6>(sums, count, target),
-            7 => self.average_of::<7>(sums, count, target),
-            8..12 => self.average_of::<8>(sums, count, target),
-            12..16 => self.average_of::<12>(sums, count, target),
-            _ => self.average_of::<16>(sums, count, target),
+            1 => self.average_of::<1>(sums, target),
+            2 => self.average_of::<2>(sums, target),
+            3 => self.average_of::<3>(sums, target),
+            4 => self.average_of::<4>(sums, target),
+            5 => self.average_of::<5>(sums, target),
+            6 => self.average_of::<6>(sums, target),
+            7 => self.average_of::<7>(sums, target),
+            8..12 => self.average_of::<8>(sums, target),
+            12..16 => self.average_of::<12>(sums, target),
+            _ => self.average_of::<16>(sums, target),
         }
     }
 
-    fn average_of<const COLUMNS: usize>(&self, sums: &[u16], count: usize, target: &mut [u8]) {
+    fn average_of<const COLUMNS: usize>(&self, sums: &[u16], target: &mut [u8]) {
         // Fixed-point steps and a reciprocal: no division inside the loop.
         let step = ((self.width as u64) << 16) / target.len() as u64;
-        let scale = (COLUMNS * count) << (self.bits - 8);
+        let scale = (COLUMNS * 2) << (self.bits - 8);
         let reciprocal = (1_u32 << 20).div_ceil(scale as u32);
         for (n, value) in (0_u64..).zip(target.iter_mut()) {
             let at = ((n * step) >> 16) as usize;

@@ -174,7 +174,8 @@ fn scaler_for(scalers: &mut Vec<Scaler>, key: ScalerKey) -> Result<&mut Scaler, 
     Ok(&mut scalers[at])
 }
 
-fn colors_of(frame: &frame::Video) -> Colors {
+/// How the numbers of a frame are to be read.
+pub(super) fn colors_of(frame: &frame::Video) -> Colors {
     let format = frame.format();
     let matrix = match frame.color_space() {
         color::Space::BT709 => 1,

@@ -90,6 +90,7 @@ impl EditPairs {
                 max_samples: config.sample_frames.max_per_scene,
                 sample_max_side_px: config.sample_frames.max_side_px,
                 decode_threads,
+                fast: config.split.fast,
                 workers: config.workers.split.unwrap_or(jobs),
                 keep_scores: false,
                 memo: Some(memo.clone()),

@@ -183,20 +183,26 @@ impl Models {
     /// # Errors
     /// When a model is unknown.
     pub fn detector(&self) -> Result<(DetectorFactory, String), FatalError> {
-        detector_factory(&self.config, &self.store)
+        detector_factory(&self.config, &self.store, 1)
     }
 }
 
-/// The scene detector that a config names, and everything its cuts depend on.
+/// The scene detector that a config names, and everything its cuts depend on; a network runs with
+/// that many threads.
 ///
 /// # Errors
 /// When a model is unknown.
 pub fn detector_factory(
     config: &Config,
     store: &Arc<ModelStore>,
+    threads: usize,
 ) -> Result<(DetectorFactory, String), FatalError> {
     let split = config.split.clone();
     let identity = |settings: String| format!("{}:{settings}", split.detector.name());
+    let session = SessionOptions {
+        intra_threads: threads,
+        ..SessionOptions::default()
+    };
     // The smallest scene length is kept by the split stage, in seconds.
     Ok(match split.detector {
         Detector::TransnetV2 => {
@@ -212,7 +218,7 @@ pub fn detector_factory(
                     batch_windows: split.transnet_v2.batch_windows,
                     ..TransNetOptions::default()
                 };
-                let detector = TransNetV2::open(&store, SessionOptions::default(), options)?;
+                let detector = TransNetV2::open(&store, session, options)?;
                 Ok(Box::new(detector) as Box<dyn SceneDetector>)
             };
             (Arc::new(make), identity)
@@ -239,7 +245,7 @@ pub fn detector_factory(
                     merge_frames: 0,
                     ..TransNetOptions::default()
                 };
-                let network = TransNetV2::open(&store, SessionOptions::default(), network)?;
+                let network = TransNetV2::open(&store, session, network)?;
                 let pictures = TransitionDetector::new(options);
                 Ok(Box::new(CombinedDetector::new(pictures, network)) as Box<_>)
             };

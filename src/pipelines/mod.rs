@@ -6,6 +6,8 @@ mod factories;
 mod plan;
 mod run_dir;
 mod runner;
+mod scene_plot;
+mod scene_split;
 mod scenes;
 mod shards;
 mod sink;
@@ -16,6 +18,8 @@ pub use factories::{EndpointUsage, Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use run_dir::{RunDir, RunInfo};
 pub use runner::{RunRequest, RunResult, run};
+pub use scene_plot::{plot_file, publish_plot};
+pub use scene_split::{SceneSplitter, WrittenClip};
 pub use scenes::{SceneRequest, find_scenes};
 pub use status::{Status, status};
 

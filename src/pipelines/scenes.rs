@@ -1,18 +1,22 @@
 //! Cut detection alone, on files named one by one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::{detector_factory, load_pipeline};
+use crate::config::Config;
 use crate::core::{
-    ByteBudget, FatalError, ItemError, ItemPath, ManifestEntry, Scene, SceneList, SceneSpan, Video,
+    ByteBudget, ErrorKind, FatalError, ItemError, ItemPath, ManifestEntry, Scene, SceneList,
+    SceneSpan, Video,
 };
 use crate::engine::{ItemContext, Outbox, Outcome, Stage, Worker};
 use crate::media::FetchOptions;
 use crate::models::ModelStore;
 use crate::stages::ingest::Ingest;
-use crate::stages::split::{Split, SplitSummary};
+use crate::stages::split::{Split, SplitSummary, SplitWorker};
 
 /// What to look for, and where.
 #[derive(Clone, Debug)]
@@ -23,11 +27,14 @@ pub struct SceneRequest {
     pub sets: Vec<String>,
     /// The videos.
     pub files: Vec<PathBuf>,
+    /// Files looked at at once; none: as many as there are cores.
+    pub jobs: Option<usize>,
     /// Whether [`SceneList::scores`] are wanted.
     pub keep_scores: bool,
 }
 
-/// Finds the scenes of each file in turn and hands them to `found`.
+/// Finds the scenes of all files, several at once, and hands them to `found` in the order of the
+/// files.
 ///
 /// # Errors
 /// Wrong settings or missing weights; a bad file is handed to `found` as an error.
@@ -36,8 +43,15 @@ pub fn find_scenes(
     found: &mut dyn FnMut(&Path, Result<SceneList, ItemError>),
 ) -> Result<(), FatalError> {
     let config = load_pipeline(&request.pipeline, &request.sets)?.config;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = request
+        .jobs
+        .unwrap_or(cores)
+        .min(request.files.len())
+        .max(1);
+    let threads = (cores / jobs).max(1);
     let (detector, detector_identity) =
-        detector_factory(&config, &Arc::new(ModelStore::default()))?;
+        detector_factory(&config, &Arc::new(ModelStore::default()), threads)?;
     let ingest = Ingest {
         download_dir: std::env::temp_dir(),
         fetch: FetchOptions {
@@ -57,44 +71,95 @@ pub fn find_scenes(
         samples_per_sec: 1.0 / 86_400.0,
         max_samples: 2,
         sample_max_side_px: 64,
-        decode_threads: 0,
+        decode_threads: decode_threads(threads),
+        fast: config.split.fast,
         workers: 1,
         keep_scores: request.keep_scores,
         memo: None,
         budget: ByteBudget::new(u64::MAX),
     };
-    let (mut ingest, mut split) = (ingest.open()?, split.open()?);
-    let item_time = Duration::from_secs_f64(config.limits.item_secs);
-    for path in &request.files {
+    let open = || {
+        Ok::<_, FatalError>(Finder {
+            ingest: ingest.open()?,
+            split: split.open()?,
+            config: &config,
+        })
+    };
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::sync_channel(jobs);
+    std::thread::scope(|scope| {
+        let workers = (0..jobs).map(|_| {
+            let (sender, next, open) = (sender.clone(), &next, &open);
+            scope.spawn(move || {
+                let mut finder = open()?;
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(path) = request.files.get(number) else {
+                        return Ok(());
+                    };
+                    // It fails when the receiver is gone, and then nobody wants more.
+                    if sender.send((number, finder.find(path))).is_err() {
+                        return Ok(());
+                    }
+                }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        drop(sender);
+        // Results that came before their turn.
+        let mut early = BTreeMap::new();
+        let mut due = 0;
+        for (number, result) in receiver {
+            early.insert(number, result);
+            while let Some(result) = early.remove(&due) {
+                found(&request.files[due], result);
+                due += 1;
+            }
+        }
+        let ends = workers.into_iter().map(|worker| {
+            let panicked = || FatalError::Refused("a worker panicked; please report it".into());
+            worker.join().map_err(|_panic| panicked())?
+        });
+        ends.collect()
+    })
+}
+
+/// Threads of one decoder that keep that many cores busy: while one frame is looked at, others are
+/// decoded.
+fn decode_threads(cores: usize) -> usize {
+    if cores == 1 { 1 } else { cores + 2 }
+}
+
+/// One thread's detector.
+struct Finder<'a> {
+    ingest: Ingest,
+    split: SplitWorker,
+    config: &'a Config,
+}
+
+impl Finder<'_> {
+    fn find(&mut self, path: &Path) -> Result<SceneList, ItemError> {
         let context = ItemContext {
             path: ItemPath::root(0),
-            deadline: Instant::now() + item_time,
+            deadline: Instant::now() + Duration::from_secs_f64(self.config.limits.item_secs),
         };
         let entry = ManifestEntry {
             uri: path.to_string_lossy().into_owned(),
             license: None,
             source: None,
-            local_path: Some(path.clone()),
+            local_path: Some(path.to_owned()),
         };
-        let result = collect(&context, |out| ingest.process(entry, out)).and_then(|videos| {
-            let Some(video) = videos.into_iter().next() else {
-                return Ok(None);
-            };
-            let mut summary = None;
-            let scenes = collect(&context, |out| {
-                summary = Some(split.split(&video, out)?);
-                Ok(())
-            })?;
-            let summary = summary.unwrap_or_default();
-            Ok(Some(list(&video, &scenes, summary, &config)))
-        });
-        match result {
-            Ok(Some(scenes)) => found(path, Ok(scenes)),
-            Ok(None) => {}
-            Err(error) => found(path, Err(error)),
-        }
+        let videos = collect(&context, |out| self.ingest.process(entry, out))?;
+        let video = videos.into_iter().next().ok_or_else(|| {
+            ItemError::new(ErrorKind::Bug, "ingest gave neither a video nor an error")
+        })?;
+        let mut summary = SplitSummary::default();
+        let scenes = collect(&context, |out| {
+            summary = self.split.split(&video, out)?;
+            Ok(())
+        })?;
+        Ok(list(&video, &scenes, summary, self.config))
     }
-    Ok(())
 }
 
 /// Everything a worker emits for one item.
@@ -115,12 +180,7 @@ fn collect<T>(
     }
 }
 
-fn list(
-    video: &Video,
-    scenes: &[Scene],
-    summary: SplitSummary,
-    config: &crate::config::Config,
-) -> SceneList {
+fn list(video: &Video, scenes: &[Scene], summary: SplitSummary, config: &Config) -> SceneList {
     let base = video.info.time_base;
     let spans = scenes.iter().map(|scene| SceneSpan {
         start_frame: scene.frames.start().0,

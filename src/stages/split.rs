@@ -47,6 +47,8 @@ pub struct Split {
     pub sample_max_side_px: u32,
     /// Threads of one decoder.
     pub decode_threads: usize,
+    /// Whether frames are left out that cannot be at a cut.
+    pub fast: bool,
     /// Videos at once.
     pub workers: usize,
     /// Whether the detector's score of every frame is kept for the summary.
@@ -62,6 +64,7 @@ impl Split {
         Hasher::new("split")
             .int(LOGIC_VERSION)
             .str(&self.detector_identity)
+            .int(i64::from(self.fast))
     }
 }
 

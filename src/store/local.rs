@@ -14,14 +14,14 @@ static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 /// Large enough that a Parquet page or a picture goes out in few system calls.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
+pub(super) fn temporary_beside(path: &Path) -> PathBuf {
     let name = path
         .file_name()
         .map_or("file".into(), OsStr::to_string_lossy);
@@ -30,7 +30,7 @@ fn temporary_beside(path: &Path) -> PathBuf {
 }
 
 /// Makes the entry of a file in its folder durable.
-fn sync_folder(folder: &Path) -> Result<(), FatalError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), FatalError> {
     File::open(folder)
         .and_then(|open| open.sync_all())
         .map_err(|e| FatalError::disk(folder, e))
@@ -54,7 +54,7 @@ fn write_whole(
     clippy::disallowed_methods,
     reason = "this is the one place that renames files, after they were made durable"
 )]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 

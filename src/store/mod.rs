@@ -1,8 +1,10 @@
 //! Durable bytes: the only place that creates or renames files of a run.
 
 mod local;
+mod pending;
 
 pub use local::{
     Appender, RunLock, create_dir, list, lock_dir, move_file, publish, publish_bytes, read, remove,
     remove_temporaries,
 };
+pub use pending::{Existing, PendingFile};

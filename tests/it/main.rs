@@ -27,6 +27,8 @@ mod run_edit_pairs;
 #[cfg(test)]
 mod run_folder;
 #[cfg(test)]
+mod scene_outputs;
+#[cfg(test)]
 mod scene_parity;
 #[cfg(test)]
 mod whole_corpus;
