@@ -108,6 +108,32 @@ pub(super) fn keep_only(input: &mut Input, streams: &[usize]) {
     }
 }
 
+/// Whether a packet's frame is decoded for the sake of others only: an edit list leaves it out.
+#[expect(
+    unsafe_code,
+    reason = "the flag is not among those that `Packet` names"
+)]
+pub(super) fn is_discarded(packet: &ffmpeg_next::Packet) -> bool {
+    use ffmpeg_next::packet::Ref as _;
+    // SAFETY: reads one integer of a packet that lives.
+    let flags = unsafe { (*packet.as_ptr()).flags };
+    flags & ffi::AV_PKT_FLAG_DISCARD != 0
+}
+
+/// The codec's header that the container holds; empty where there is none.
+#[expect(unsafe_code, reason = "`Parameters` does not show it")]
+pub(super) fn extradata(parameters: &ffmpeg_next::codec::Parameters) -> Vec<u8> {
+    // SAFETY: the pointer and its size belong together and live as long as `parameters`.
+    unsafe {
+        let raw = parameters.as_ptr();
+        let (data, size) = ((*raw).extradata, (*raw).extradata_size);
+        if data.is_null() || size <= 0 {
+            return Vec::new();
+        }
+        std::slice::from_raw_parts(data, size as usize).to_vec()
+    }
+}
+
 /// Goes to the key frame at or before `pts` in ticks of `stream`.
 #[expect(
     unsafe_code,

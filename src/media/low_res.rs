@@ -8,13 +8,23 @@ use ffmpeg_next::frame;
 use super::damage::Damage;
 use super::decode::{FrameStamp, FrameStream};
 use super::encode::average;
+use super::fast::{self, FastStream};
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;
+use super::seeking::has_unique_times;
 use crate::core::{ErrorKind, ItemError, Rgb8, SizeRule, VideoInfo};
 
-/// Decodes every frame once and scales the current one on demand.
+/// Where frames come from.
+enum Frames {
+    All(FrameStream),
+    Some(Box<FastStream>),
+}
+
+/// Decodes every frame once, or those that may be at a cut, and scales the current one on demand.
 pub struct LowResReader {
-    stream: FrameStream,
+    frames: Frames,
+    /// Frames up to the last one returned, the ones left out included.
+    counted: u64,
     renderer: Renderer,
     frame: frame::Video,
     has_frame: bool,
@@ -30,19 +40,52 @@ impl LowResReader {
     /// As [`super::probe`].
     pub fn open(path: &Path, info: &VideoInfo, options: &OpenOptions) -> Result<Self, ItemError> {
         let source = Source::open(path, Some(info.stream_index as usize), options)?;
-        Ok(Self {
-            stream: FrameStream::new(source),
+        Ok(Self::new(Frames::All(FrameStream::new(source)), info))
+    }
+
+    /// The same, leaving out frames that cannot be at a hard cut, as [`super::fast`] finds them.
+    /// Frames keep their numbers. Where frames cannot be told from packets none is left out.
+    ///
+    /// # Errors
+    /// As [`super::probe`].
+    pub fn open_fast(
+        path: &Path,
+        info: &VideoInfo,
+        options: &OpenOptions,
+    ) -> Result<Self, ItemError> {
+        let open = || Source::open(path, Some(info.stream_index as usize), options);
+        let mut source = open()?;
+        let deadline = source.deadline.clone();
+        let is_suited = fast::is_suited(&source)
+            && has_unique_times(&mut source.input, source.stream_index, &deadline)?;
+        // The packets were read: begin anew.
+        let source = open()?;
+        if !is_suited {
+            return Ok(Self::new(Frames::All(FrameStream::new(source)), info));
+        }
+        let keys = source.second_decoder()?;
+        let stream = Box::new(FastStream::new(source, keys)?);
+        Ok(Self::new(Frames::Some(stream), info))
+    }
+
+    fn new(frames: Frames, info: &VideoInfo) -> Self {
+        Self {
+            frames,
+            counted: 0,
             renderer: Renderer::new(info),
             frame: frame::Video::empty(),
             has_frame: false,
             display: (info.width, info.height),
             low_res: None,
-        })
+        }
     }
 
     /// Gives the pass time until then.
     pub fn set_deadline(&mut self, deadline: Instant) {
-        self.stream.source.deadline.set(deadline);
+        match &mut self.frames {
+            Frames::All(stream) => stream.source.deadline.set(deadline),
+            Frames::Some(stream) => stream.source.deadline.set(deadline),
+        }
     }
 
     /// Decodes the next frame in presentation order. None at the end.
@@ -53,8 +96,16 @@ impl LowResReader {
     pub fn next_frame(&mut self) -> Result<Option<FrameStamp>, ItemError> {
         self.has_frame = false;
         self.low_res = None;
-        let stamp = self.stream.next_frame(&mut self.frame)?;
+        let stamp = match &mut self.frames {
+            Frames::All(stream) => stream.next_frame(&mut self.frame)?,
+            Frames::Some(stream) => stream.next_frame(&mut self.frame)?,
+        };
         self.has_frame = stamp.is_some();
+        self.counted = match (&stamp, &self.frames) {
+            (Some(stamp), _) => u64::from(stamp.index.0) + 1,
+            (None, Frames::All(_)) => self.counted,
+            (None, Frames::Some(stream)) => u64::from(stream.frames_in_all()),
+        };
         Ok(stamp)
     }
 
@@ -91,6 +142,14 @@ impl LowResReader {
 
     /// What was damaged and left out so far.
     pub fn damage(&self) -> &Damage {
-        &self.stream.damage
+        match &self.frames {
+            Frames::All(stream) => &stream.damage,
+            Frames::Some(stream) => &stream.damage,
+        }
+    }
+
+    /// Frames so far, those left out included; all of the video once there is no next one.
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 }

@@ -14,6 +14,7 @@ mod deinterlace;
 mod encode;
 #[cfg(test)]
 mod exactness_tests;
+mod fast;
 mod fetch;
 mod frame_reader;
 mod libav;

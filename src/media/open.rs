@@ -85,6 +85,12 @@ impl Source {
         self.threads != 1
     }
 
+    /// A second decoder of the same stream, with one thread.
+    pub(super) fn second_decoder(&self) -> Result<decoder::Video, ItemError> {
+        open_decoder(&self.input, self.stream_index, 1)
+            .map_err(|error| error.context(self.path.display()))
+    }
+
     /// Opens the file anew with one thread.
     pub(super) fn reopen_with_one_thread(&self) -> Result<Self, ItemError> {
         let options = OpenOptions {

@@ -54,6 +54,10 @@ pub trait SceneDetector {
     fn finish(&mut self, out: &mut Detections) -> Result<(), ItemError>;
     /// How late a cut may be reported: counted from its `scene_end`.
     fn latency_frames(&self) -> u32;
+    /// Whether it counts frames itself: where some were not decoded it wants the one before again.
+    fn needs_every_frame(&self) -> bool {
+        false
+    }
     /// Whether cuts that follow each other closely are meant, as in fast montage. Where they are
     /// not, the caller drops a cut that comes too soon after the one before.
     fn keeps_short_scenes(&self) -> bool {

@@ -13,7 +13,8 @@ pub(super) struct FrameNotes {
     pub pts: Pts,
     /// Mean luma, 0–255.
     pub luma_mean: f32,
-    /// Mean absolute luma difference to the frame before; none for the first of the video.
+    /// Mean absolute luma difference to the frame before; none for the first of the video and where
+    /// that was not decoded.
     pub luma_delta: Option<f32>,
     /// Pixels, when the frame lies on the sampling grid.
     pub sample: Option<SampledFrame>,
@@ -105,13 +106,14 @@ impl SceneBuilder {
         }
     }
 
-    /// Ends the video; `end_pts` is when its last frame's display ends.
-    pub(super) fn finish(&mut self, end_pts: Pts, done: &mut Vec<BuiltScene>) {
+    /// Ends the video: `end` is the number that a further frame would have, `end_pts` when the last
+    /// frame's display ends.
+    pub(super) fn finish(&mut self, end: FrameIndex, end_pts: Pts, done: &mut Vec<BuiltScene>) {
         while let Some(notes) = self.waiting.pop_front() {
             self.place(notes, done);
         }
         if let Some(open) = self.open.take() {
-            done.push(open.close(end_pts, None));
+            done.push(open.close(end, end_pts, None));
         }
     }
 
@@ -121,7 +123,7 @@ impl SceneBuilder {
         {
             self.cuts.pop_front();
             if let Some(open) = self.open.take() {
-                done.push(open.close(notes.pts, Some(cut.score)));
+                done.push(open.close(notes.index, notes.pts, Some(cut.score)));
             }
             self.skip_until = cut.scene_start.max(self.skip_until);
             self.start_score = Some(cut.score);
@@ -158,10 +160,10 @@ impl SceneBuilder {
 }
 
 impl OpenScene {
-    fn close(mut self, end_pts: Pts, end_score: Option<Score>) -> BuiltScene {
+    fn close(mut self, end: FrameIndex, end_pts: Pts, end_score: Option<Score>) -> BuiltScene {
         let samples = self.sampler.take();
         let mean = |sum: f64, n: u64| if n == 0 { 0.0 } else { (sum / n as f64) as f32 };
-        let frames = Span::new(self.start, self.frames);
+        let frames = Span::between(self.start, end);
         BuiltScene {
             frames,
             pts: Span::between(self.start_pts, end_pts),
@@ -226,7 +228,7 @@ mod tests {
             builder.settle(FrameIndex((n + 1).saturating_sub(latency)), &mut done);
         }
         due.for_each(|cut| builder.cut(cut));
-        builder.finish(Pts(i64::from(frames) * 10), &mut done);
+        builder.finish(FrameIndex(frames), Pts(i64::from(frames) * 10), &mut done);
         done.iter()
             .map(|s| {
                 (

@@ -138,7 +138,12 @@ impl Replay {
 
 /// Where cuts come from during one pass.
 enum CutSource<'a> {
-    Detector(&'a mut dyn SceneDetector, Detections),
+    Detector {
+        detector: &'a mut dyn SceneDetector,
+        found: Detections,
+        /// The frame before and its picture, kept where frames are left out.
+        last: Option<(FrameIndex, Rgb8)>,
+    },
     Replay(Replay),
 }
 
@@ -152,8 +157,22 @@ impl CutSource<'_> {
         scores: &mut Vec<(FrameIndex, Score)>,
     ) -> Result<FrameIndex, ItemError> {
         match self {
-            Self::Detector(detector, found) => {
-                detector.push(index, &reader.picture(detector.input())?, found)?;
+            Self::Detector {
+                detector,
+                found,
+                last,
+            } => {
+                let picture = reader.picture(detector.input())?;
+                if detector.needs_every_frame() {
+                    // What was left out looks like the frame before.
+                    if let Some((before, picture)) = last.take() {
+                        for missing in before.0 + 1..index.0 {
+                            detector.push(FrameIndex(missing), &picture, found)?;
+                        }
+                    }
+                    *last = Some((index, picture.clone()));
+                }
+                detector.push(index, &picture, found)?;
                 cuts.append(&mut found.cuts);
                 scores.append(&mut found.scores);
                 Ok(FrameIndex(
@@ -173,7 +192,9 @@ impl CutSource<'_> {
         scores: &mut Vec<(FrameIndex, Score)>,
     ) -> Result<(), ItemError> {
         match self {
-            Self::Detector(detector, found) => {
+            Self::Detector {
+                detector, found, ..
+            } => {
                 detector.finish(found)?;
                 cuts.append(&mut found.cuts);
                 scores.append(&mut found.scores);
@@ -187,7 +208,7 @@ impl CutSource<'_> {
 /// What one pass found besides scenes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SplitSummary {
-    /// Frames that were decoded.
+    /// Frames of the video: those that were decoded, and with `fast` those left out.
     pub frames: u64,
     /// What was damaged, if anything.
     pub damage: Option<DamageSummary>,
@@ -252,7 +273,11 @@ impl SplitWorker {
             Some(found) => CutSource::Replay(Replay {
                 cuts: found.cuts.into_iter(),
             }),
-            None => CutSource::Detector(&mut *self.detector, Detections::default()),
+            None => CutSource::Detector {
+                detector: &mut *self.detector,
+                found: Detections::default(),
+                last: None,
+            },
         };
         let mut pass = Pass::new(&self.stage, video);
         if keeps_short_scenes {
@@ -314,7 +339,12 @@ impl<'a> Pass<'a> {
             deadline: out.context().deadline,
         };
         let info = &self.video.info;
-        let mut reader = LowResReader::open(self.video.file.path(), info, &options)?;
+        let path = self.video.file.path();
+        let mut reader = if self.stage.fast {
+            LowResReader::open_fast(path, info, &options)?
+        } else {
+            LowResReader::open(path, info, &options)?
+        };
         let base = info.time_base;
         let grid_ticks = base.ticks(1.0 / self.stage.samples_per_sec).max(1);
         let mut next_grid: Option<i64> = None;
@@ -324,6 +354,7 @@ impl<'a> Pass<'a> {
         let mut end_pts = Pts(0);
         let mut frames = 0_u64;
         let mut last_step = 1;
+        let mut last_index: Option<FrameIndex> = None;
 
         while let Some(stamp) = reader.next_frame()? {
             frames += 1;
@@ -333,7 +364,13 @@ impl<'a> Pass<'a> {
             }
             let small = reader.picture(SizeRule::LOW_RES)?;
             let luma = small.luma();
-            if let Some(sample) = self.builder.newest_sample() {
+            // With frames left out the one before may be far away.
+            let follows = last_index.is_none_or(|last| last.0 + 1 == stamp.index.0);
+            last_index = Some(stamp.index);
+            if !follows {
+                before = None;
+            }
+            if follows && let Some(sample) = self.builder.newest_sample() {
                 sample.next = Some((stamp.pts, small.clone()));
             }
             // A frame that the decoder had to make up is nobody's training target.
@@ -365,7 +402,7 @@ impl<'a> Pass<'a> {
             self.recent_pts.push_back((stamp.index, stamp.pts));
             // The video's start counts as a cut, however late the detector tells of the first one.
             self.last_start.get_or_insert(stamp.pts);
-            if frames > 1 {
+            if frames > 1 && follows {
                 last_step = stamp.pts.0 - end_pts.0;
             }
             end_pts = stamp.pts;
@@ -375,7 +412,7 @@ impl<'a> Pass<'a> {
 
             let decided = source.frame(stamp.index, &mut reader, &mut cuts, &mut scores)?;
             if self.stage.keep_scores {
-                kept_pts.push(stamp.pts);
+                kept_pts.push((stamp.index, stamp.pts));
                 kept_scores.append(&mut scores);
             }
             scores.clear();
@@ -396,8 +433,12 @@ impl<'a> Pass<'a> {
             kept_scores.append(&mut scores);
         }
         self.take_cuts(&mut cuts);
+        let counted = reader.counted();
+        // Frames left out at the end of the video are shown as long as the last one was.
+        let left_out = counted.saturating_sub(u64::from(last_index.map_or(0, |last| last.0)) + 1);
+        let end_pts = Pts(end_pts.0 + last_step.max(1) * (1 + left_out as i64));
         self.builder
-            .finish(Pts(end_pts.0 + last_step.max(1)), &mut done);
+            .finish(FrameIndex(counted as u32), end_pts, &mut done);
         for scene in done.drain(..) {
             self.emit(scene, out);
         }
@@ -407,7 +448,7 @@ impl<'a> Pass<'a> {
                 cuts: self.all_cuts,
             },
             SplitSummary {
-                frames,
+                frames: counted,
                 damage,
                 scores: with_times(&kept_pts, &kept_scores),
             },
@@ -486,9 +527,10 @@ impl<'a> Pass<'a> {
 }
 
 /// Scores of frames with the frames' times.
-fn with_times(pts: &[Pts], scores: &[(FrameIndex, Score)]) -> Vec<FrameScore> {
+fn with_times(pts: &[(FrameIndex, Pts)], scores: &[(FrameIndex, Score)]) -> Vec<FrameScore> {
     let known = scores.iter().filter_map(|(index, score)| {
-        let pts = *pts.get(index.0 as usize)?;
+        let at = pts.binary_search_by_key(index, |(index, _)| *index).ok()?;
+        let (_, pts) = *pts.get(at)?;
         Some(FrameScore {
             index: *index,
             pts,

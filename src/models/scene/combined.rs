@@ -71,6 +71,9 @@ impl SceneDetector for CombinedDetector {
     fn keeps_short_scenes(&self) -> bool {
         true
     }
+    fn needs_every_frame(&self) -> bool {
+        true
+    }
 
     fn push(
         &mut self,

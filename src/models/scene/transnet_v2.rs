@@ -156,6 +156,9 @@ impl SceneDetector for TransNetV2 {
     fn keeps_short_scenes(&self) -> bool {
         true
     }
+    fn needs_every_frame(&self) -> bool {
+        true
+    }
 
     fn push(
         &mut self,

@@ -192,6 +192,9 @@ impl SceneDetector for TransitionDetector {
     fn keeps_short_scenes(&self) -> bool {
         true
     }
+    fn needs_every_frame(&self) -> bool {
+        true
+    }
 
     fn push(
         &mut self,
