@@ -8,7 +8,7 @@ help:            ## Lists the commands
 
 demo: build      ## Sets up, builds, fetches weights and clips, mines edit pairs into out/demo
 	@bash scripts/demo_clips.sh
-	@$(BIN) models pull transnet_v2 efficientnet_lite0
+	@$(BIN) models pull efficientnet_lite0
 	@bash scripts/demo.sh $(BIN)
 
 test: setup      ## Sets up and runs every test

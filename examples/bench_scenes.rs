@@ -277,6 +277,7 @@ fn ours(
         pipeline: "edit-pairs".into(),
         sets: vec![format!("split.detector={name}")],
         files: clips.iter().map(|clip| clip.path.clone()).collect(),
+        jobs: None,
         keep_scores: false,
     };
     let mut found = BTreeMap::new();

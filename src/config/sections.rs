@@ -272,8 +272,8 @@ impl Detector {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
-    /// "combined" or "transnet_v2", or one without weights: "transitions", "adaptive", "content",
-    /// "hash", "histogram" or "threshold".
+    /// "transitions", "adaptive", "content", "hash", "histogram" or "threshold"; with a network
+    /// "transnet_v2" or "combined".
     pub detector: Detector,
     /// A cut sooner than this after the last one is ignored, except with "combined",
     /// "transitions" and "transnet_v2", seconds.
@@ -319,7 +319,7 @@ impl Split {
 impl Default for Split {
     fn default() -> Self {
         Self {
-            detector: Detector::TransnetV2,
+            detector: Detector::Transitions,
             min_scene_secs: 0.6,
             trim_secs: 0.0,
             fast: false,

@@ -20,6 +20,7 @@ mod homography_inliers;
 mod motion;
 mod near_identical;
 mod resolution;
+mod scene_purity;
 mod sharpness;
 mod similarity_window;
 mod static_frames;
@@ -37,6 +38,7 @@ pub static SCENE_FILTERS: &[FilterDef<Scene>] = &[
     static_frames::DEF,
     dark_frames::DEF,
     exposure::DEF,
+    scene_purity::DEF,
     sharpness::DEF,
     motion::DEF,
 ];

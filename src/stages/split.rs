@@ -3,6 +3,7 @@
 //! Each frame is decoded once. The detector sees it at its own size; two consecutive small
 //! pictures give brightness and stillness; frames on the sampling grid are kept for the filters.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,8 @@ enum CutSource<'a> {
         found: Detections,
         /// The frame before and its picture, kept where frames are left out.
         last: Option<(FrameIndex, Rgb8)>,
+        /// The frames that it has not decided about, as it may report late.
+        undecided: VecDeque<FrameIndex>,
     },
     Replay(Replay),
 }
@@ -161,6 +164,7 @@ impl CutSource<'_> {
                 detector,
                 found,
                 last,
+                undecided,
             } => {
                 let picture = reader.picture(detector.input())?;
                 if detector.needs_every_frame() {
@@ -175,9 +179,11 @@ impl CutSource<'_> {
                 detector.push(index, &picture, found)?;
                 cuts.append(&mut found.cuts);
                 scores.append(&mut found.scores);
-                Ok(FrameIndex(
-                    (index.0 + 1).saturating_sub(detector.latency_frames()),
-                ))
+                undecided.push_back(index);
+                while undecided.len() > detector.latency_frames() as usize {
+                    undecided.pop_front();
+                }
+                Ok(*undecided.front().unwrap_or(&FrameIndex(index.0 + 1)))
             }
             Self::Replay(replay) => {
                 replay.upto(index, cuts);
@@ -277,6 +283,7 @@ impl SplitWorker {
                 detector: &mut *self.detector,
                 found: Detections::default(),
                 last: None,
+                undecided: VecDeque::new(),
             },
         };
         let mut pass = Pass::new(&self.stage, video);
@@ -311,7 +318,7 @@ struct Pass<'a> {
     scenes: u32,
     all_cuts: Vec<(u32, u32, f32)>,
     /// Times of frames that an undecided cut may start at; for the smallest scene length.
-    recent_pts: std::collections::VecDeque<(FrameIndex, Pts)>,
+    recent_pts: VecDeque<(FrameIndex, Pts)>,
     last_start: Option<Pts>,
 }
 
@@ -324,7 +331,7 @@ impl<'a> Pass<'a> {
             builder: SceneBuilder::new(stage.max_samples),
             scenes: 0,
             all_cuts: Vec::new(),
-            recent_pts: std::collections::VecDeque::new(),
+            recent_pts: VecDeque::new(),
             last_start: None,
         }
     }

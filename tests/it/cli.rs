@@ -87,7 +87,8 @@ fn check_names_every_problem_at_once() {
     }
     let fine = program().arg("check").args(NO_WEIGHTS).output().unwrap();
     assert!(Ran::from(fine).expect(0).out.contains("no problem found"));
-    let missing = call(["check"]).expect(1);
+    let network = ["check", "--set", "split.detector=transnet_v2"];
+    let missing = call(network).expect(1);
     assert!(
         missing.err.contains("framewright models pull transnet_v2"),
         "{}",
@@ -152,7 +153,11 @@ fn plan_works_without_weights_and_names_them() {
         return;
     };
     let ran = call(["plan", "-m", video.to_str().unwrap(), "-o", "nowhere"]).expect(0);
-    assert!(ran.out.contains("missing  transnet_v2"), "{}", ran.out);
+    assert!(
+        ran.out.contains("missing  efficientnet_lite0"),
+        "{}",
+        ran.out
+    );
     assert!(!Path::new("nowhere").exists());
 }
 
@@ -263,7 +268,7 @@ fn the_network_finds_the_cut_too() {
     }
     let mut command = program_with_weights();
     let ran = command
-        .args(["scenes", "--json"])
+        .args(["scenes", "--json", "-d", "transnet_v2"])
         .arg(&cut)
         .output()
         .unwrap();

@@ -401,7 +401,8 @@ fn the_default_recipe_runs_with_weights() {
         let out = folder.path().join(jobs);
         let mut command = program_with_weights();
         command
-            .args(["run", jobs, "--manifest"])
+            .args(["run", jobs, "--set", "split.detector=combined"])
+            .arg("--manifest")
             .arg(&manifest)
             .arg("--out")
             .arg(&out);
@@ -433,7 +434,8 @@ fn missing_weights_are_named_with_what_helps() {
     ])
     .expect(1);
     assert!(
-        ran.err.contains("framewright models pull transnet_v2"),
+        ran.err
+            .contains("framewright models pull efficientnet_lite0"),
         "{}",
         ran.err
     );

@@ -33,6 +33,11 @@ const MAX_TRANSITION_FRAMES: u32 = 2 * plain::MAX_FADE_FRAMES + plain::MAX_RUN_F
 /// A hard cut this near to a gradual transition is its edge, frames.
 const EDGE_FRAMES: u32 = 3;
 
+/// What somebody else found must differ by this multiple of the steps from frame to frame around it.
+const UNREST_RATIO: Score = 2.0;
+/// So many frames on each side.
+const UNREST_FRAMES: u32 = 6;
+
 /// Settings of [`TransitionDetector`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TransitionOptions {
@@ -116,7 +121,17 @@ impl TransitionDetector {
                 self.ring.difference(earlier, start + later)
             })
             .fold(Score::INFINITY, Score::min);
-        (nearest.is_finite() && nearest >= self.options.min_difference).then_some(nearest)
+        // A shaken camera makes large differences, but they are nothing new.
+        let steps = (1..=UNREST_FRAMES).flat_map(|n| [end.checked_sub(n), Some(start + n)]);
+        let (sum, count) = steps
+            .flatten()
+            .filter(|frame| self.ring.pixels(*frame).is_some())
+            .fold((0.0, 0), |(sum, n), frame| {
+                (sum + self.ring.step(frame), n + 1)
+            });
+        let unrest = if count > 0 { sum / count as Score } else { 0.0 };
+        let needed = self.options.min_difference.max(UNREST_RATIO * unrest);
+        (nearest.is_finite() && nearest >= needed).then_some(nearest)
     }
 
     fn add(&mut self, found: Evidence) {
