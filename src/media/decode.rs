@@ -33,6 +33,9 @@ pub struct FrameStamp {
     pub is_key: bool,
     /// Whether the decoder repaired it or marked it as damaged; parts of it may be wrong.
     pub is_damaged: bool,
+    /// Whether a hard cut may lie before it. False where frames before it were left out because
+    /// nothing spoke for a cut: a difference to the last one seen is motion.
+    pub may_follow_cut: bool,
 }
 
 /// All frames of a source from where it stands.
@@ -312,6 +315,7 @@ impl FrameStream {
             duration_ticks,
             is_key: frame.is_key(),
             is_damaged,
+            may_follow_cut: true,
         })
     }
 }

@@ -287,7 +287,7 @@ mod tests {
                 .unwrap();
             assert!(small.iter().all(|byte| *byte == expected));
         }
-        let mut none = |format, size| {
+        let none = |format, size| {
             let frame = frame::Video::new(format, 640, 360);
             let mut shrinker = PlaneShrinker::default();
             shrinker.rgb(&frame, LIMITED_601, whole(640, 360), size)

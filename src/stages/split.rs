@@ -3,7 +3,7 @@
 //! Each frame is decoded once. The detector sees it at its own size; two consecutive small
 //! pictures give brightness and stillness; frames on the sampling grid are kept for the filters.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -319,6 +319,8 @@ struct Pass<'a> {
     all_cuts: Vec<(u32, u32, f32)>,
     /// Times of frames that an undecided cut may start at; for the smallest scene length.
     recent_pts: VecDeque<(FrameIndex, Pts)>,
+    /// Frames among them before which there is no hard cut.
+    cut_free: BTreeSet<FrameIndex>,
     last_start: Option<Pts>,
 }
 
@@ -332,6 +334,7 @@ impl<'a> Pass<'a> {
             scenes: 0,
             all_cuts: Vec::new(),
             recent_pts: VecDeque::new(),
+            cut_free: BTreeSet::new(),
             last_start: None,
         }
     }
@@ -407,6 +410,9 @@ impl<'a> Pass<'a> {
             });
             before = Some(luma);
             self.recent_pts.push_back((stamp.index, stamp.pts));
+            if !stamp.may_follow_cut {
+                self.cut_free.insert(stamp.index);
+            }
             // The video's start counts as a cut, however late the detector tells of the first one.
             self.last_start.get_or_insert(stamp.pts);
             if frames > 1 && follows {
@@ -466,6 +472,9 @@ impl<'a> Pass<'a> {
     fn take_cuts(&mut self, cuts: &mut Vec<Cut>) {
         let base = self.video.info.time_base;
         for cut in cuts.drain(..) {
+            if cut.scene_end == cut.scene_start && self.cut_free.contains(&cut.scene_end) {
+                continue;
+            }
             self.all_cuts
                 .push((cut.scene_end.0, cut.scene_start.0, cut.score));
             let at = self
@@ -492,6 +501,7 @@ impl<'a> Pass<'a> {
         {
             self.recent_pts.pop_front();
         }
+        self.cut_free = self.cut_free.split_off(&decided);
     }
 
     fn emit(&mut self, built: BuiltScene, out: &mut Outbox<'_, Scene>) {

@@ -15,7 +15,7 @@
 mod disposable;
 mod group;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::{Discard, Error, decoder, frame};
@@ -67,8 +67,11 @@ pub(super) struct FastStream {
     is_draining: bool,
     /// A key frame to be given once the decoder is empty.
     lone_key: Option<(frame::Video, i64)>,
-    last: Option<i64>,
+    /// Time and number of the last frame given.
+    last: Option<(i64, u32)>,
     given: u32,
+    /// Numbers of key frames behind groups that were decoded, still to come.
+    after_decoded: BTreeSet<u32>,
 }
 
 impl FastStream {
@@ -95,6 +98,7 @@ impl FastStream {
             lone_key: None,
             last: None,
             given: 0,
+            after_decoded: BTreeSet::new(),
         };
         stream.next = stream.read_group()?;
         Ok(stream)
@@ -230,6 +234,7 @@ impl FastStream {
             self.lone_key = group.key.take().zip(group.packets[0].pts());
             return Ok(false);
         }
+        self.after_decoded.insert(self.shown_before);
         if let Some(syntax) = &self.syntax {
             group.choose(|packet| syntax.is_disposable(packet));
         }
@@ -267,19 +272,22 @@ impl FastStream {
 
     fn note_error(&mut self) {
         if !self.damage.is_any() {
-            self.damage.first_after = self.last.map(Pts);
+            self.damage.first_after = self.last.map(|(pts, _)| Pts(pts));
         }
         self.damage.packets_skipped += 1;
     }
 
     fn stamp(&mut self, frame: &frame::Video) -> Option<FrameStamp> {
         let pts = frame.timestamp()?;
-        if self.last.is_some_and(|last| pts <= last) {
+        if self.last.is_some_and(|(last, _)| pts <= last) {
             return None;
         }
         let number = *self.numbers.get(&pts)?;
         self.numbers = self.numbers.split_off(&pts);
-        self.last = Some(pts);
+        let follows = self.last.is_none_or(|(_, last)| last + 1 == number);
+        let may_follow_cut = follows || self.after_decoded.contains(&number);
+        self.after_decoded = self.after_decoded.split_off(&number);
+        self.last = Some((pts, number));
         self.given += 1;
         let is_damaged = frame.is_corrupt() || frame.has_decode_errors();
         self.damage.frames_repaired += u64::from(is_damaged);
@@ -289,6 +297,7 @@ impl FastStream {
             duration_ticks: frame.packet().duration.max(0),
             is_key: frame.is_key(),
             is_damaged,
+            may_follow_cut,
         })
     }
 }
