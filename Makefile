@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-memory bench-viewpoint bench-scenes bench-detectors clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors clean-demo ci
 
 BIN := target/release/framewright
 
@@ -34,6 +34,10 @@ lint:            ## Formatting and clippy, warnings are errors
 
 docs:            ## Regenerates docs/config.md and docs/row-schema.md
 	@FRAMEWRIGHT_BLESS=1 cargo test --locked --quiet --test it generated_docs
+
+bench-decode: build ## Times `scenes` against bare decoding, PySceneDetect and TransNetV2 on PyTorch
+	@bash scripts/pyscenedetect.sh || echo "bench-decode: without PySceneDetect"
+	@python3 scripts/bench_decode.py $(BIN)
 
 bench-memory: build ## Measures the memory that `scenes` takes for short and long 1080p files
 	@bash scripts/bench_memory.sh $(BIN)

@@ -19,6 +19,9 @@ const FEW_NEIGHBOURS: usize = 3;
 /// Around a large packet all frames are decoded: so many before and after it, in decoding order.
 const BEFORE: usize = 4;
 const AFTER: usize = 8;
+/// At the end of a group all frames are decoded, so that the next key frame is compared with the
+/// frame before it: so many packets.
+const TAIL: usize = 4;
 /// After so many errors in a row the rest of the file is given up.
 const MAX_ERRORS_IN_A_ROW: u32 = 200;
 
@@ -88,8 +91,10 @@ impl Group {
     /// Leaves out packets that nothing needs, except around large ones.
     pub(super) fn choose(&mut self, is_disposable: impl Fn(&Packet) -> bool) {
         let large = self.large_packets();
+        let end = self.packets.len();
         let is_near = |at: usize| {
-            large
+            at + TAIL >= end
+                || large
                 .iter()
                 .any(|large| at + BEFORE >= *large && at <= large + AFTER)
         };
@@ -205,6 +210,7 @@ mod tests {
         let wanted: Vec<usize> = (0..sizes.len()).filter(|at| group.is_wanted(*at)).collect();
         let mut expected = vec![0];
         expected.extend(31 - BEFORE..=31 + AFTER);
+        expected.extend(sizes.len() - TAIL..sizes.len());
         assert_eq!(wanted, expected);
     }
 }
