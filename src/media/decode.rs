@@ -9,6 +9,7 @@
 
 use ffmpeg_next::{Error, Packet, frame};
 
+use super::ahead::FrameSource;
 use super::damage::Damage;
 use super::libav;
 use super::open::{Source, timeout};
@@ -55,6 +56,18 @@ pub(super) struct FrameStream {
     awaits_key: bool,
     /// Whether the newest packet came with fewer bytes than the container states.
     is_packet_cut: bool,
+}
+
+impl FrameSource for FrameStream {
+    fn next_frame(&mut self, frame: &mut frame::Video) -> Result<Option<FrameStamp>, ItemError> {
+        Self::next_frame(self, frame)
+    }
+    fn damage(&self) -> &Damage {
+        &self.damage
+    }
+    fn frames_in_all(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl FrameStream {

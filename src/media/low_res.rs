@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use ffmpeg_next::frame;
 
+use super::ahead::{Ahead, FrameSource, Step};
 use super::damage::Damage;
 use super::decode::{FrameStamp, FrameStream};
 use super::encode::average;
 use super::fast::{self, FastStream};
+use super::libav::Deadline;
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;
 use super::seeking::has_unique_times;
@@ -16,13 +18,17 @@ use crate::core::{ErrorKind, ItemError, Rgb8, SizeRule, VideoInfo};
 
 /// Where frames come from.
 enum Frames {
-    All(FrameStream),
-    Some(Box<FastStream>),
+    /// Decoded when they are asked for.
+    Here(Box<dyn FrameSource>),
+    /// Decoded by another thread.
+    Ahead(Ahead),
 }
 
 /// Decodes every frame once, or those that may be at a cut, and scales the current one on demand.
 pub struct LowResReader {
     frames: Frames,
+    deadline: Deadline,
+    damage: Damage,
     /// Frames up to the last one returned, the ones left out included.
     counted: u64,
     renderer: Renderer,
@@ -40,7 +46,7 @@ impl LowResReader {
     /// As [`super::probe`].
     pub fn open(path: &Path, info: &VideoInfo, options: &OpenOptions) -> Result<Self, ItemError> {
         let source = Source::open(path, Some(info.stream_index as usize), options)?;
-        Ok(Self::new(Frames::All(FrameStream::new(source)), info))
+        Ok(Self::of_all(source, info))
     }
 
     /// The same, leaving out frames that cannot be at a hard cut, as [`super::fast`] finds them.
@@ -61,16 +67,38 @@ impl LowResReader {
         // The packets were read: begin anew.
         let source = open()?;
         if !is_suited {
-            return Ok(Self::new(Frames::All(FrameStream::new(source)), info));
+            return Ok(Self::of_all(source, info));
         }
         let keys = source.second_decoder()?;
+        let (deadline, is_parallel) = (source.deadline.clone(), source.is_parallel());
         let stream = Box::new(FastStream::new(source, keys)?);
-        Ok(Self::new(Frames::Some(stream), info))
+        Ok(Self::new(stream, deadline, is_parallel, info))
     }
 
-    fn new(frames: Frames, info: &VideoInfo) -> Self {
+    fn of_all(source: Source, info: &VideoInfo) -> Self {
+        let (deadline, is_parallel) = (source.deadline.clone(), source.is_parallel());
+        Self::new(
+            Box::new(FrameStream::new(source)),
+            deadline,
+            is_parallel,
+            info,
+        )
+    }
+
+    fn new(
+        source: Box<dyn FrameSource>,
+        deadline: Deadline,
+        is_parallel: bool,
+        info: &VideoInfo,
+    ) -> Self {
         Self {
-            frames,
+            frames: if is_parallel {
+                Frames::Ahead(Ahead::start(source))
+            } else {
+                Frames::Here(source)
+            },
+            deadline,
+            damage: Damage::default(),
             counted: 0,
             renderer: Renderer::new(info),
             frame: frame::Video::empty(),
@@ -82,10 +110,7 @@ impl LowResReader {
 
     /// Gives the pass time until then.
     pub fn set_deadline(&mut self, deadline: Instant) {
-        match &mut self.frames {
-            Frames::All(stream) => stream.source.deadline.set(deadline),
-            Frames::Some(stream) => stream.source.deadline.set(deadline),
-        }
+        self.deadline.set(deadline);
     }
 
     /// Decodes the next frame in presentation order. None at the end.
@@ -96,16 +121,22 @@ impl LowResReader {
     pub fn next_frame(&mut self) -> Result<Option<FrameStamp>, ItemError> {
         self.has_frame = false;
         self.low_res = None;
-        let stamp = match &mut self.frames {
-            Frames::All(stream) => stream.next_frame(&mut self.frame)?,
-            Frames::Some(stream) => stream.next_frame(&mut self.frame)?,
+        let step = match &mut self.frames {
+            Frames::Here(source) => Step::of(&mut **source),
+            Frames::Ahead(ahead) => ahead.next(),
         };
+        let next = step.result?;
+        self.damage = step.damage;
+        let stamp = next.map(|(frame, stamp)| {
+            self.frame = frame;
+            stamp
+        });
         self.has_frame = stamp.is_some();
-        self.counted = match (&stamp, &self.frames) {
-            (Some(stamp), _) => u64::from(stamp.index.0) + 1,
-            (None, Frames::All(_)) => self.counted,
-            (None, Frames::Some(stream)) => u64::from(stream.frames_in_all()),
-        };
+        if let Some(stamp) = &stamp {
+            self.counted = u64::from(stamp.index.0) + 1;
+        } else if let Some(all) = step.frames_in_all {
+            self.counted = all;
+        }
         Ok(stamp)
     }
 
@@ -142,10 +173,7 @@ impl LowResReader {
 
     /// What was damaged and left out so far.
     pub fn damage(&self) -> &Damage {
-        match &self.frames {
-            Frames::All(stream) => &stream.damage,
-            Frames::Some(stream) => &stream.damage,
-        }
+        &self.damage
     }
 
     /// Frames so far, those left out included; all of the video once there is no next one.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ffmpeg_next::codec::{Context, threading};
+use ffmpeg_next::codec::{Context, Id, threading};
 use ffmpeg_next::decoder::Check;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::format::stream::Disposition;
@@ -236,8 +236,15 @@ fn open_decoder(
     let context = Context::from_parameters(stream.parameters()).map_err(unsupported)?;
     let mut decoder = context.decoder();
     decoder.set_packet_time_base(stream.time_base());
+    // Frames that are decoded at once wait for each other: two more keep all threads busy. The
+    // decoder of AV1 hands out parts of frames.
+    let is_frame_wise = stream.parameters().id() != Id::AV1;
     decoder.set_threading(threading::Config {
-        count: threads,
+        count: if threads > 1 && is_frame_wise {
+            threads + 2
+        } else {
+            threads
+        },
         ..threading::Config::kind(threading::Type::Frame)
     });
     if threads != 1 {

@@ -13,6 +13,8 @@ use super::libav::{Area, Colors, chroma_steps};
 const MAX_ROWS: [usize; 3] = [2, 1, 1];
 /// Brightness is averaged in whole pixels, which is good enough when it shrinks at least so much.
 const MIN_SHRINK: u32 = 2;
+/// What memory is fetched in on the processors at hand.
+const CACHE_LINE_BYTES: usize = 64;
 /// Fixed-point one of the colour conversion.
 const ONE: f64 = 65536.0;
 
@@ -76,6 +78,7 @@ impl PlaneShrinker {
             let small = &mut self.small[number];
             small.resize(width as usize * height as usize, 0);
             for (row, target) in small.chunks_exact_mut(width as usize).enumerate() {
+                plane.fetch(row + 1, height as usize);
                 plane.add_rows(row, height as usize, &mut self.sums)?;
                 plane.average(&self.sums, target);
             }
@@ -96,9 +99,8 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Sums, column by column, of two source rows that stand for one small row; a single one
-    /// counts twice.
-    fn add_rows(&self, row: usize, rows: usize, sums: &mut Vec<u16>) -> Option<()> {
+    /// The one or two source rows that stand for a small row; none outside.
+    fn sources(&self, row: usize, rows: usize) -> Option<[&[u8]; 2]> {
         let sample_bytes = if self.bits > 8 { 2 } else { 1 };
         let (first, end) = (row * self.height / rows, (row + 1) * self.height / rows);
         let inside = (end - first).max(1);
@@ -109,9 +111,26 @@ impl Plane<'_> {
             let start = y * self.stride_bytes + self.x * sample_bytes;
             self.bytes.get(start..start + self.width * sample_bytes)
         };
+        Some([source(0)?, source(count - 1)?])
+    }
+
+    /// Touches what stands for a small row, so that it is on its way when it is needed: frames come
+    /// from another thread, and waiting for memory is most of the work.
+    fn fetch(&self, row: usize, rows: usize) {
+        if let Some(sources) = self.sources(row, rows).filter(|_| row < rows) {
+            for bytes in sources {
+                let touched = bytes.iter().step_by(CACHE_LINE_BYTES);
+                std::hint::black_box(touched.fold(0, |all, byte| all ^ byte));
+            }
+        }
+    }
+
+    /// Sums, column by column, of two source rows that stand for one small row; a single one
+    /// counts twice.
+    fn add_rows(&self, row: usize, rows: usize, sums: &mut Vec<u16>) -> Option<()> {
+        let [a, b] = self.sources(row, rows)?;
         sums.resize(self.width, 0);
-        let (a, b) = (source(0)?, source(count - 1)?);
-        if sample_bytes == 1 {
+        if self.bits == 8 {
             for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
                 *sum = u16::from(*a) + u16::from(*b);
             }

@@ -71,7 +71,7 @@ pub fn find_scenes(
         samples_per_sec: 1.0 / 86_400.0,
         max_samples: 2,
         sample_max_side_px: 64,
-        decode_threads: decode_threads(threads),
+        decode_threads: threads,
         fast: config.split.fast,
         workers: 1,
         keep_scores: request.keep_scores,
@@ -122,12 +122,6 @@ pub fn find_scenes(
         });
         ends.collect()
     })
-}
-
-/// Threads of one decoder that keep that many cores busy: while one frame is looked at, others are
-/// decoded.
-fn decode_threads(cores: usize) -> usize {
-    if cores == 1 { 1 } else { cores + 2 }
 }
 
 /// One thread's detector.

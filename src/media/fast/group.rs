@@ -95,8 +95,8 @@ impl Group {
         let is_near = |at: usize| {
             at + TAIL >= end
                 || large
-                .iter()
-                .any(|large| at + BEFORE >= *large && at <= large + AFTER)
+                    .iter()
+                    .any(|large| at + BEFORE >= *large && at <= large + AFTER)
         };
         let packets = self.packets.iter().enumerate();
         self.unwanted = packets

@@ -22,6 +22,7 @@ use ffmpeg_next::{Discard, Error, decoder, frame};
 
 use self::disposable::NalSyntax;
 use self::group::{Group, GroupReader};
+use super::ahead::FrameSource;
 use super::damage::Damage;
 use super::decode::FrameStamp;
 use super::libav::{Area, Scaler, ScalerKey};
@@ -50,8 +51,8 @@ pub(super) fn is_suited(source: &Source) -> bool {
 
 /// The frames, in presentation order, with their numbers among all frames.
 pub(super) struct FastStream {
-    pub(super) source: Source,
-    pub(super) damage: Damage,
+    source: Source,
+    damage: Damage,
     keys: decoder::Video,
     syntax: Option<NalSyntax>,
     groups: GroupReader,
@@ -72,6 +73,18 @@ pub(super) struct FastStream {
     given: u32,
     /// Numbers of key frames behind groups that were decoded, still to come.
     after_decoded: BTreeSet<u32>,
+}
+
+impl FrameSource for FastStream {
+    fn next_frame(&mut self, frame: &mut frame::Video) -> Result<Option<FrameStamp>, ItemError> {
+        self.next(frame)
+    }
+    fn damage(&self) -> &Damage {
+        &self.damage
+    }
+    fn frames_in_all(&self) -> Option<u64> {
+        Some(u64::from(self.shown_before))
+    }
 }
 
 impl FastStream {
@@ -104,16 +117,8 @@ impl FastStream {
         Ok(stream)
     }
 
-    /// Frames of the whole video, once it is over.
-    pub(super) fn frames_in_all(&self) -> u32 {
-        self.shown_before
-    }
-
     /// Decodes the next frame into `frame`. None at the end.
-    pub(super) fn next_frame(
-        &mut self,
-        frame: &mut frame::Video,
-    ) -> Result<Option<FrameStamp>, ItemError> {
+    fn next(&mut self, frame: &mut frame::Video) -> Result<Option<FrameStamp>, ItemError> {
         loop {
             self.source.check_deadline()?;
             if self.is_fed {
