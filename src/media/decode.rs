@@ -9,7 +9,6 @@
 
 use ffmpeg_next::{Error, Packet, frame};
 
-use super::ahead::FrameSource;
 use super::damage::Damage;
 use super::libav;
 use super::open::{Source, timeout};
@@ -37,6 +36,16 @@ pub struct FrameStamp {
     /// Whether a hard cut may lie before it. False where frames before it were left out because
     /// nothing spoke for a cut: a difference to the last one seen is motion.
     pub may_follow_cut: bool,
+}
+
+/// Frames in presentation order: all of a file's, or some.
+pub(super) trait FrameSource {
+    /// Decodes the next frame into `frame`; none at the end.
+    fn next_frame(&mut self, frame: &mut frame::Video) -> Result<Option<FrameStamp>, ItemError>;
+    /// What was damaged so far.
+    fn damage(&self) -> &Damage;
+    /// Frames of the whole video once it is over, if frames are left out.
+    fn frames_in_all(&self) -> Option<u64>;
 }
 
 /// All frames of a source from where it stands.

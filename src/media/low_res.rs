@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use ffmpeg_next::frame;
 
-use super::ahead::{Ahead, FrameSource, Step};
 use super::damage::Damage;
-use super::decode::{FrameStamp, FrameStream};
+use super::decode::{FrameSource, FrameStamp, FrameStream};
 use super::encode::average;
 use super::fast::{self, FastStream};
 use super::libav::Deadline;
@@ -16,19 +15,10 @@ use super::render::Renderer;
 use super::seeking::has_unique_times;
 use crate::core::{ErrorKind, ItemError, Rgb8, SizeRule, VideoInfo};
 
-/// Where frames come from.
-enum Frames {
-    /// Decoded when they are asked for.
-    Here(Box<dyn FrameSource>),
-    /// Decoded by another thread.
-    Ahead(Ahead),
-}
-
 /// Decodes every frame once, or those that may be at a cut, and scales the current one on demand.
 pub struct LowResReader {
-    frames: Frames,
+    source: Box<dyn FrameSource>,
     deadline: Deadline,
-    damage: Damage,
     /// Frames up to the last one returned, the ones left out included.
     counted: u64,
     renderer: Renderer,
@@ -70,35 +60,20 @@ impl LowResReader {
             return Ok(Self::of_all(source, info));
         }
         let keys = source.second_decoder()?;
-        let (deadline, is_parallel) = (source.deadline.clone(), source.is_parallel());
+        let deadline = source.deadline.clone();
         let stream = Box::new(FastStream::new(source, keys)?);
-        Ok(Self::new(stream, deadline, is_parallel, info))
+        Ok(Self::new(stream, deadline, info))
     }
 
     fn of_all(source: Source, info: &VideoInfo) -> Self {
-        let (deadline, is_parallel) = (source.deadline.clone(), source.is_parallel());
-        Self::new(
-            Box::new(FrameStream::new(source)),
-            deadline,
-            is_parallel,
-            info,
-        )
+        let deadline = source.deadline.clone();
+        Self::new(Box::new(FrameStream::new(source)), deadline, info)
     }
 
-    fn new(
-        source: Box<dyn FrameSource>,
-        deadline: Deadline,
-        is_parallel: bool,
-        info: &VideoInfo,
-    ) -> Self {
+    fn new(source: Box<dyn FrameSource>, deadline: Deadline, info: &VideoInfo) -> Self {
         Self {
-            frames: if is_parallel {
-                Frames::Ahead(Ahead::start(source))
-            } else {
-                Frames::Here(source)
-            },
+            source,
             deadline,
-            damage: Damage::default(),
             counted: 0,
             renderer: Renderer::new(info),
             frame: frame::Video::empty(),
@@ -121,20 +96,11 @@ impl LowResReader {
     pub fn next_frame(&mut self) -> Result<Option<FrameStamp>, ItemError> {
         self.has_frame = false;
         self.low_res = None;
-        let step = match &mut self.frames {
-            Frames::Here(source) => Step::of(&mut **source),
-            Frames::Ahead(ahead) => ahead.next(),
-        };
-        let next = step.result?;
-        self.damage = step.damage;
-        let stamp = next.map(|(frame, stamp)| {
-            self.frame = frame;
-            stamp
-        });
+        let stamp = self.source.next_frame(&mut self.frame)?;
         self.has_frame = stamp.is_some();
         if let Some(stamp) = &stamp {
             self.counted = u64::from(stamp.index.0) + 1;
-        } else if let Some(all) = step.frames_in_all {
+        } else if let Some(all) = self.source.frames_in_all() {
             self.counted = all;
         }
         Ok(stamp)
@@ -173,7 +139,7 @@ impl LowResReader {
 
     /// What was damaged and left out so far.
     pub fn damage(&self) -> &Damage {
-        &self.damage
+        self.source.damage()
     }
 
     /// Frames so far, those left out included; all of the video once there is no next one.

@@ -6,7 +6,6 @@
 //! one way of opening ([`open`]), of decoding and of numbering frames ([`decode`]) and of turning
 //! a decoded frame into a display-oriented picture ([`render`]).
 
-mod ahead;
 mod bars;
 mod clip;
 mod damage;

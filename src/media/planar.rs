@@ -13,8 +13,6 @@ use super::libav::{Area, Colors, chroma_steps};
 const MAX_ROWS: [usize; 3] = [2, 1, 1];
 /// Brightness is averaged in whole pixels, which is good enough when it shrinks at least so much.
 const MIN_SHRINK: u32 = 2;
-/// What memory is fetched in on the processors at hand.
-const CACHE_LINE_BYTES: usize = 64;
 /// Fixed-point one of the colour conversion.
 const ONE: f64 = 65536.0;
 
@@ -78,7 +76,6 @@ impl PlaneShrinker {
             let small = &mut self.small[number];
             small.resize(width as usize * height as usize, 0);
             for (row, target) in small.chunks_exact_mut(width as usize).enumerate() {
-                plane.fetch(row + 1, height as usize);
                 plane.add_rows(row, height as usize, &mut self.sums)?;
                 plane.average(&self.sums, target);
             }
@@ -112,17 +109,6 @@ impl Plane<'_> {
             self.bytes.get(start..start + self.width * sample_bytes)
         };
         Some([source(0)?, source(count - 1)?])
-    }
-
-    /// Touches what stands for a small row, so that it is on its way when it is needed: frames come
-    /// from another thread, and waiting for memory is most of the work.
-    fn fetch(&self, row: usize, rows: usize) {
-        if let Some(sources) = self.sources(row, rows).filter(|_| row < rows) {
-            for bytes in sources {
-                let touched = bytes.iter().step_by(CACHE_LINE_BYTES);
-                std::hint::black_box(touched.fold(0, |all, byte| all ^ byte));
-            }
-        }
     }
 
     /// Sums, column by column, of two source rows that stand for one small row; a single one

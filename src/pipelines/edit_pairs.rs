@@ -92,6 +92,7 @@ impl EditPairs {
                 decode_threads,
                 fast: config.split.fast,
                 workers: config.workers.split.unwrap_or(jobs),
+                measures: true,
                 keep_scores: false,
                 memo: Some(memo.clone()),
                 budget: ByteBudget::new(memory_bytes / 2),

@@ -74,6 +74,7 @@ pub fn find_scenes(
         decode_threads: threads,
         fast: config.split.fast,
         workers: 1,
+        measures: false,
         keep_scores: request.keep_scores,
         memo: None,
         budget: ByteBudget::new(u64::MAX),

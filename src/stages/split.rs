@@ -52,6 +52,8 @@ pub struct Split {
     pub fast: bool,
     /// Videos at once.
     pub workers: usize,
+    /// Whether brightness and stillness are measured, for filters; without it they are 0.
+    pub measures: bool,
     /// Whether the detector's score of every frame is kept for the summary.
     pub keep_scores: bool,
     /// Remembers cuts, the costly part.
@@ -373,7 +375,11 @@ impl<'a> Pass<'a> {
                 reader.set_deadline(out.context().deadline);
             }
             let small = reader.picture(SizeRule::LOW_RES)?;
-            let luma = small.luma();
+            let luma = if self.stage.measures {
+                small.luma()
+            } else {
+                Vec::new()
+            };
             // With frames left out the one before may be far away.
             let follows = last_index.is_none_or(|last| last.0 + 1 == stamp.index.0);
             last_index = Some(stamp.index);

@@ -22,9 +22,8 @@ use ffmpeg_next::{Discard, Error, decoder, frame};
 
 use self::disposable::NalSyntax;
 use self::group::{Group, GroupReader};
-use super::ahead::FrameSource;
 use super::damage::Damage;
-use super::decode::FrameStamp;
+use super::decode::{FrameSource, FrameStamp};
 use super::libav::{Area, Scaler, ScalerKey};
 use super::open::{Source, timeout};
 use super::render::colors_of;
