@@ -55,7 +55,7 @@ impl PlaneShrinker {
         if is_small || frame.planes() < 3 {
             return None;
         }
-        for number in 0..3 {
+        for (number, max_rows) in MAX_ROWS.into_iter().enumerate() {
             let (by_x, by_y) = if number == 0 {
                 (1, 1)
             } else {
@@ -67,7 +67,7 @@ impl PlaneShrinker {
                 bytes: frame.data(number),
                 stride_bytes: frame.stride(number),
                 bits,
-                max_rows: MAX_ROWS[number],
+                max_rows,
                 x: (area.x / by_x) as usize,
                 y: (area.y / by_y) as usize,
                 width: area.width.div_ceil(by_x) as usize,

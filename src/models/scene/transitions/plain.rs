@@ -149,7 +149,7 @@ fn transition(
 fn evidence(ring: &Ring, end: u32, start: u32) -> Evidence {
     let outside = end.saturating_sub(1);
     let across = ring.difference(outside, start.min(ring.frames().saturating_sub(1)));
-    let inside = ring.difference(outside, (end + start) / 2);
+    let inside = ring.difference(outside, u32::midpoint(end, start));
     let score = across.unwrap_or(0.0).max(inside.unwrap_or(0.0));
     Evidence { end, start, score }
 }

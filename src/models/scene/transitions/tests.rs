@@ -57,9 +57,9 @@ fn a_jump_is_a_hard_cut_at_its_frame_and_short_scenes_count() {
 #[test]
 fn a_flash_and_a_black_frame_are_no_cuts() {
     let mut frames = repeat(&picture(1), 30);
-    frames.extend(repeat(&[250.0; 64 * 36 * 3], 2));
+    frames.extend(repeat(&vec![250.0; 64 * 36 * 3], 2));
     frames.extend(repeat(&picture(1), 30));
-    frames.extend(repeat(&[0.0; 64 * 36 * 3], 1));
+    frames.extend(repeat(&vec![0.0; 64 * 36 * 3], 1));
     frames.extend(repeat(&picture(1), 30));
     assert_eq!(cuts(&frames), []);
 }
