@@ -48,7 +48,7 @@ peak_kib() {
 
 failed=0
 printf '%-14s%12s%12s%9s\n' detector '1 min MiB' '10 min MiB' ratio
-for detector in content adaptive transnet_v2; do
+for detector in transitions content adaptive transnet_v2; do
   if ! short=$(peak_kib "$program" scenes --detector "$detector" "$folder/1080p-1min.mp4") ||
     ! long=$(peak_kib "$program" scenes --detector "$detector" "$folder/1080p-10min.mp4"); then
     echo "bench-memory: $detector did not run; are its weights here?" >&2
