@@ -13,6 +13,8 @@ mod damage;
 #[cfg(test)]
 mod endpoint;
 #[cfg(test)]
+mod fast;
+#[cfg(test)]
 mod generated_docs;
 #[cfg(test)]
 mod http_ingest;
