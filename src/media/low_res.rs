@@ -55,11 +55,12 @@ impl LowResReader {
         let is_suited = fast::is_suited(&source)
             && has_unique_times(&mut source.input, source.stream_index, &deadline)?;
         // The packets were read: begin anew.
-        let source = open()?;
+        let mut source = open()?;
         if !is_suited {
             return Ok(Self::of_all(source, info));
         }
-        let keys = source.second_decoder()?;
+        source.decoder = source.repairing_decoder(options.decode_threads)?;
+        let keys = source.repairing_decoder(1)?;
         let deadline = source.deadline.clone();
         let stream = Box::new(FastStream::new(source, keys)?);
         Ok(Self::new(stream, deadline, info))

@@ -60,7 +60,7 @@ impl Source {
             })?,
         };
         libav::keep_only(&mut input, &[stream_index]);
-        let decoder = open_decoder(&input, stream_index, options.decode_threads)
+        let decoder = open_decoder(&input, stream_index, options.decode_threads, false)
             .map_err(|error| error.context(path.display()))?;
         let time_base = input
             .stream(stream_index)
@@ -85,9 +85,10 @@ impl Source {
         self.threads != 1
     }
 
-    /// A second decoder of the same stream, with one thread.
-    pub(super) fn second_decoder(&self) -> Result<decoder::Video, ItemError> {
-        open_decoder(&self.input, self.stream_index, 1)
+    /// Another decoder of the same stream, which repairs what it can: behind a break in the stream
+    /// there are always references that are not there.
+    pub(super) fn repairing_decoder(&self, threads: usize) -> Result<decoder::Video, ItemError> {
+        open_decoder(&self.input, self.stream_index, threads, true)
             .map_err(|error| error.context(self.path.display()))
     }
 
@@ -221,6 +222,7 @@ fn open_decoder(
     input: &Input,
     stream_index: usize,
     threads: usize,
+    repairs: bool,
 ) -> Result<decoder::Video, ItemError> {
     let stream = input
         .stream(stream_index)
@@ -247,7 +249,7 @@ fn open_decoder(
         },
         ..threading::Config::kind(threading::Type::Frame)
     });
-    if threads != 1 {
+    if threads != 1 && !repairs {
         decoder.check(Check::EXPLODE);
     }
     let decoder = decoder.video().map_err(unsupported)?;

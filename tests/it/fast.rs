@@ -16,10 +16,12 @@ const FRAMES: u64 = 260;
 fn clip(folder: &TempDir, encoder: &[&str], name: &str) -> Option<PathBuf> {
     let path = folder.path().join(name);
     let scene = |seed: u32, frames: u64| {
+        let (a, b) = (seed * 7 + 3, seed * seed * 11);
         format!(
-            "nullsrc=s=40x24:d=1:r=1,geq=lum='20+random({seed})*200':cb='80+random({seed})*96':\
-             cr='200-random({seed})*96',scale=640x360:flags=bicubic,setsar=1,\
-             loop=loop=-1:size=1,setpts=N/25/TB,fps=25,trim=end_frame={frames}"
+            "nullsrc=s=40x24:d=1:r=1,geq=lum='20+mod(X*X*{a}+Y*{b}\\,200)':\
+             cb='60+mod(X*{b}+Y*{a}\\,140)':cr='60+mod(X*Y+{a}*{b}\\,140)',\
+             scale=640x360:flags=bicubic,setsar=1,loop=loop=-1:size=1,setpts=N/25/TB,fps=25,\
+             trim=end_frame={frames}"
         )
     };
     let ends = CUTS.iter().chain([&FRAMES]);
@@ -29,7 +31,7 @@ fn clip(folder: &TempDir, encoder: &[&str], name: &str) -> Option<PathBuf> {
         .map(|(seed, (start, end))| format!("{}[s{seed}]", scene(seed, end - start)))
         .collect();
     let graph = format!(
-        "{};[s1][s2][s3][s4]concat=n=4,drawbox=x='mod(n*4\\,500)':y=100:w=60:h=60:c=red:t=fill,\
+        "{};[s1][s2][s3][s4]concat=n=4,drawbox=x='mod(t*100\\,500)':y=100:w=60:h=60:c=red:t=fill,\
          format=yuv420p",
         scenes.join(";")
     );
@@ -39,9 +41,12 @@ fn clip(folder: &TempDir, encoder: &[&str], name: &str) -> Option<PathBuf> {
         .arg(&path)
         .status();
     match made {
-        Ok(status) if status.success() => Some(path),
-        other => {
-            println!("skipped: ffmpeg made no {name}: {other:?}");
+        Ok(status) => {
+            assert!(status.success(), "ffmpeg {name}: {status}");
+            Some(path)
+        }
+        Err(error) => {
+            println!("skipped: no ffmpeg command: {error}");
             None
         }
     }

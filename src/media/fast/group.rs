@@ -104,6 +104,13 @@ impl Group {
             .collect();
     }
 
+    /// Whether a packet's frame is shown before the key frame.
+    pub(super) fn is_before_key(&self, at: usize) -> bool {
+        self.packets[at]
+            .pts()
+            .is_some_and(|time| time < self.key_time())
+    }
+
     /// Whether a packet is to be decoded.
     pub(super) fn is_wanted(&self, at: usize) -> bool {
         !self.unwanted.get(at).copied().unwrap_or(false)

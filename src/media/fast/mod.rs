@@ -65,6 +65,8 @@ pub(super) struct FastStream {
     /// Whether the decoder holds frames, and whether it was told that no more will come.
     is_fed: bool,
     is_draining: bool,
+    /// Whether the current group follows one that was fed too.
+    is_fed_without_break: bool,
     /// A key frame to be given once the decoder is empty.
     lone_key: Option<(frame::Video, i64)>,
     /// Time and number of the last frame given.
@@ -107,6 +109,7 @@ impl FastStream {
             shown_before: 0,
             is_fed: false,
             is_draining: false,
+            is_fed_without_break: false,
             lone_key: None,
             last: None,
             given: 0,
@@ -131,6 +134,7 @@ impl FastStream {
                     Err(Error::Eof) => {
                         self.source.decoder.flush();
                         (self.is_fed, self.is_draining) = (false, false);
+                        self.is_fed_without_break = false;
                     }
                     Err(Error::Other { errno }) if errno == ffmpeg_next::error::EAGAIN => {}
                     Err(_) => {
@@ -185,7 +189,9 @@ impl FastStream {
         while let Some(packet) = group.packets.get(*at) {
             let number = *at;
             *at += 1;
-            if group.is_wanted(number) {
+            // Behind a break, frames shown before the key frame lack what they refer to.
+            let is_lost = !self.is_fed_without_break && group.is_before_key(number);
+            if group.is_wanted(number) && !is_lost {
                 self.is_fed = true;
                 if self.source.decoder.send_packet(packet).is_err() {
                     if self.source.deadline.is_over() {
@@ -197,6 +203,7 @@ impl FastStream {
             }
         }
         self.current = None;
+        self.is_fed_without_break = true;
         // What comes next decides whether the decoder goes on without a break.
         let is_next_fed = self.plan_group()?;
         Ok(is_next_fed)
