@@ -241,7 +241,7 @@ pub fn detector_factory(
             let make = move || {
                 let network = TransNetOptions {
                     threshold: split.transnet_v2.threshold,
-                    batch_windows: split.transnet_v2.batch_windows,
+                    batch_windows: 1,
                     merge_frames: 0,
                     ..TransNetOptions::default()
                 };

@@ -6,29 +6,28 @@
 //! After    a cut that only the network reports counts where the pictures on its two sides differ:
 //!          a flash, a black frame or a shaken camera does not pass
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
+use super::average::Averager;
 use super::transitions::TransitionDetector;
 use super::transnet_v2::TransNetV2;
-use crate::core::{ErrorKind, FrameIndex, ItemError, Rgb8, SizeRule};
+use crate::core::{FrameIndex, ItemError, Rgb8, SizeRule};
 use crate::models::{Detections, SceneDetector};
 
 /// Finds hard and gradual cuts with and without a network.
 pub struct CombinedDetector {
     pictures: TransitionDetector,
     network: TransNetV2,
-    resizer: Resizer,
+    averager: Averager,
     found: Detections,
 }
 
 impl CombinedDetector {
-    /// Both detectors as one. The network must not merge cuts: its `merge_frames` is 0.
+    /// Both detectors as one. The network must neither merge cuts nor be late: its `merge_frames`
+    /// is 0 and its `batch_windows` 1.
     pub fn new(pictures: TransitionDetector, network: TransNetV2) -> Self {
         Self {
             pictures,
             network,
-            resizer: Resizer::new(),
+            averager: Averager::default(),
             found: Detections::default(),
         }
     }
@@ -37,17 +36,7 @@ impl CombinedDetector {
         let SizeRule::Exact { width, height } = self.network.input() else {
             return Ok(image.clone());
         };
-        let failed = |error: &dyn std::fmt::Display| {
-            ItemError::new(ErrorKind::Bug, format!("averaging failed: {error}"))
-        };
-        let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3)
-            .map_err(|error| failed(&error))?;
-        let mut target = Image::new(width, height, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-        self.resizer
-            .resize(&source, &mut target, &options)
-            .map_err(|error| failed(&error))?;
-        Rgb8::new(width, height, target.into_vec())
+        self.averager.shrink(image, width, height)
     }
 
     fn pass_on(&mut self) {

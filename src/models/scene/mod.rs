@@ -1,6 +1,7 @@
 //! Scene detectors: one file each.
 
 mod adaptive;
+mod average;
 mod combined;
 mod content;
 mod hash;

@@ -17,13 +17,11 @@ mod ring;
 
 use std::collections::VecDeque;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use self::blend::Blends;
 use self::plain::PlainRuns;
 use self::ring::{HEIGHT, Ring, WIDTH};
-use crate::core::{ErrorKind, FrameIndex, ItemError, Rgb8, Score, SizeRule};
+use super::average::Averager;
+use crate::core::{FrameIndex, ItemError, Rgb8, Score, SizeRule};
 use crate::models::{Cut, Detections, SceneDetector};
 
 /// Frames after which all evidence about a frame is there.
@@ -79,7 +77,7 @@ impl Evidence {
 /// Finds hard and gradual cuts.
 pub struct TransitionDetector {
     options: TransitionOptions,
-    resizer: Resizer,
+    averager: Averager,
     ring: Ring,
     blends: Blends,
     plain_runs: PlainRuns,
@@ -94,7 +92,7 @@ impl TransitionDetector {
     pub fn new(options: TransitionOptions) -> Self {
         Self {
             options,
-            resizer: Resizer::new(),
+            averager: Averager::default(),
             ring: Ring::default(),
             blends: Blends::default(),
             plain_runs: PlainRuns::default(),
@@ -217,8 +215,8 @@ impl SceneDetector for TransitionDetector {
         image: &Rgb8,
         out: &mut Detections,
     ) -> Result<(), ItemError> {
-        let small = average(&mut self.resizer, image)?;
-        self.ring.push(&small);
+        let small = self.averager.shrink(image, WIDTH as u32, HEIGHT as u32)?;
+        self.ring.push(small.data());
         let now = index.0;
         out.scores.push((index, self.ring.step(now)));
         if let Some(found) = hard::look(&self.ring, now, &self.options) {
@@ -249,21 +247,6 @@ impl SceneDetector for TransitionDetector {
         *self = Self::new(self.options);
         Ok(())
     }
-}
-
-/// The picture at 32x18, without regard to its aspect ratio.
-fn average(resizer: &mut Resizer, image: &Rgb8) -> Result<Vec<u8>, ItemError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        ItemError::new(ErrorKind::Bug, format!("averaging failed: {error}"))
-    };
-    let source = ImageRef::new(image.width(), image.height(), image.data(), PixelType::U8x3)
-        .map_err(|error| failed(&error))?;
-    let mut target = Image::new(WIDTH as u32, HEIGHT as u32, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-    resizer
-        .resize(&source, &mut target, &options)
-        .map_err(|error| failed(&error))?;
-    Ok(target.into_vec())
 }
 
 #[cfg(test)]
