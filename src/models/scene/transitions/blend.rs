@@ -140,9 +140,10 @@ impl<'a> Window<'a> {
         }
         let begun = course.iter().position(|p| *p >= STARTED)?.max(1) as u32;
         let ended = course.iter().rposition(|p| *p <= 1.0 - STARTED)? as u32;
+        // The outermost mixed frames show too little of the other picture to be told from motion.
         (begun <= ended).then_some(Evidence {
-            end: self.first + begun,
-            start: self.first + ended + 1,
+            end: (self.first + begun - 1).max(1),
+            start: self.first + (ended + 2).min(self.length),
             score: self.difference,
         })
     }
