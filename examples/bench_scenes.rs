@@ -41,8 +41,9 @@ from the first frame after the old scene to the first of the new one.
 * A fade in at the start of a video, a fade out at its end and `title` ranges separate no two scenes
   without doubt: boundaries there count neither way. A fade out and a fade in at most 8 frames apart
   are one transition.
-* Ours run as `framewright scenes` does, PySceneDetect's as its command line does; both drop cuts
-  sooner than 0.6 s after the last one. Cuts closer than that are in the truth all the same.";
+* Ours run as `framewright scenes` does, PySceneDetect's as its command line does. PySceneDetect's and
+  ours of the same names drop cuts sooner than 0.6 s after the last one; `transitions`, `combined`
+  and `transnet_v2` keep them. Cuts closer than that are in the truth.";
 
 type Range = (u32, u32);
 

@@ -133,7 +133,7 @@ def codecs(program, rounds):
             if what.startswith("PySceneDetect") and ratio < 0.5:
                 say(f"| {name} | {secs * 30} | {floor:.2f} | {what} | did not decode it | | |")
                 continue
-            if statistics.median(took[peer]) < 0.5 * floor if python else False:
+            if python and statistics.median(took[peer]) < 0.5 * floor:
                 faster = "did not decode it"
             elif python and not what.startswith("PySceneDetect"):
                 faster = f"{statistics.median(b / a for a, b in zip(all_secs, took[peer])):.2f}"
