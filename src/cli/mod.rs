@@ -7,6 +7,7 @@ mod inspect;
 mod models;
 mod plan;
 mod progress;
+mod retry;
 mod run;
 mod scenes;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     Check(check::Check),
     /// Show the funnel of a run, finished or not
     Status(status::Status),
+    /// Do the failed videos of a run again, and only those
+    Retry(retry::Retry),
     /// Find the scenes of videos and print their spans
     Scenes(scenes::Scenes),
     /// Show the columns and first rows of a shard
@@ -99,11 +102,16 @@ pub(crate) struct DirArgs {
 impl Cli {
     /// Runs the verb; what goes wrong is printed as `framewright: …`.
     pub fn run(self) -> Exit {
+        let flags: Vec<&str> = match (self.quiet, self.verbose) {
+            (true, _) => vec!["--quiet"],
+            (_, verbose) => vec!["--verbose"; usize::from(verbose)],
+        };
         let result = match self.command {
             Command::Run(verb) => verb.run(self.quiet),
             Command::Plan(verb) => verb.run(),
             Command::Check(verb) => verb.run(),
             Command::Status(verb) => verb.run(),
+            Command::Retry(verb) => verb.run(&flags),
             Command::Scenes(verb) => verb.run(),
             Command::Inspect(verb) => verb.run(),
             Command::Models(verb) => verb.run(),

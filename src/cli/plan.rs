@@ -28,9 +28,9 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let request = RunRequest {
-            pipeline: self.pipeline.pipeline,
+            pipeline: Some(self.pipeline.pipeline),
             sets: self.pipeline.sets,
-            manifest: self.manifest.manifest,
+            manifest: Some(self.manifest.manifest),
             out: self.out,
             jobs: self.jobs.map(|jobs| jobs as usize),
             is_sequential: false,
@@ -51,12 +51,18 @@ pub(crate) fn print(request: &RunRequest, json: bool) -> anyhow::Result<Exit> {
         plan.pipeline,
         plan.out.display()
     ))?;
-    let left = plan.videos - plan.videos_done;
+    let left = plan.videos - plan.videos_done - plan.videos_taken_over;
     let (done, all) = plan.chunks_done;
     say(format!(
         "videos   {}: {} done, {left} to do; {done} of {all} shards finished",
         plan.videos, plan.videos_done
     ))?;
+    if plan.videos_taken_over > 0 {
+        say(format!(
+            "reused   results of {} more videos, for shards that have other rows now",
+            plan.videos_taken_over
+        ))?;
+    }
     for model in &plan.models {
         say(format!("model    {:<20}{}", model.role, model.model))?;
     }

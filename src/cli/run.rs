@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Exit, ManifestArgs, PipelineArgs, say};
+use super::{Exit, PipelineArgs, say};
 use crate::core::Funnel;
 use crate::engine::{
     Activity, Ended, Stop, Supervisor, exit_hung, install_signals, obey_supervisor,
@@ -20,8 +20,14 @@ const MAX_RESTARTS: u32 = 1000;
 pub(crate) struct Run {
     #[command(flatten)]
     pipeline: PipelineArgs,
-    #[command(flatten)]
-    manifest: ManifestArgs,
+    /// JSONL, CSV or Parquet manifest, a folder, a glob pattern or one video
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        required_unless_present = "from_folder"
+    )]
+    manifest: Option<String>,
     /// Output folder; the same command continues what is there
     #[arg(short, long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -43,14 +49,17 @@ pub(crate) struct Run {
     /// This is the process that does the work
     #[arg(long, hide = true)]
     worker: bool,
+    /// Settings and manifest of the run that is in the output folder
+    #[arg(long, hide = true)]
+    from_folder: bool,
 }
 
 impl Run {
     pub(crate) fn run(self, quiet: bool) -> anyhow::Result<Exit> {
         let request = RunRequest {
-            pipeline: self.pipeline.pipeline.clone(),
+            pipeline: (!self.from_folder).then(|| self.pipeline.pipeline.clone()),
             sets: self.pipeline.sets.clone(),
-            manifest: self.manifest.manifest.clone(),
+            manifest: self.manifest.clone(),
             out: self.out.clone(),
             jobs: self.jobs.map(|jobs| jobs as usize),
             is_sequential: self.sequential,
@@ -63,36 +72,17 @@ impl Run {
             obey_supervisor(&stop)?;
             return self.work(&request, &stop, quiet);
         }
-        install_signals(&stop)?;
         if self.no_supervisor {
+            install_signals(&stop)?;
             return self.work(&request, &stop, quiet);
         }
-        // The parent holds no state: a crash of native code ends the worker process only.
         let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
         let verb = arguments
             .iter()
             .position(|argument| argument == "run")
             .unwrap_or_default();
         arguments.insert(verb + 1, "--worker".into());
-        let program = std::env::current_exe()?;
-        let command = move || {
-            let mut command = std::process::Command::new(&program);
-            command.args(&arguments);
-            command
-        };
-        let supervisor = Supervisor {
-            out: self.out.clone(),
-            command,
-            max_restarts: MAX_RESTARTS,
-            stop,
-        };
-        let code = supervisor.run()?;
-        Ok(match code {
-            0 => Exit::Done,
-            3 => Exit::SomeFailed,
-            130 => Exit::Interrupted,
-            _ => Exit::Failed,
-        })
+        supervise(self.out, arguments)
     }
 
     fn work(&self, request: &RunRequest, stop: &Stop, quiet: bool) -> anyhow::Result<Exit> {
@@ -153,6 +143,31 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Lets a worker process do a run and watches over it. This process holds no state: a crash of native
+/// code ends the worker process only.
+pub(crate) fn supervise(out: PathBuf, arguments: Vec<std::ffi::OsString>) -> anyhow::Result<Exit> {
+    let stop = Stop::new();
+    install_signals(&stop)?;
+    let program = std::env::current_exe()?;
+    let command = move || {
+        let mut command = std::process::Command::new(&program);
+        command.args(&arguments);
+        command
+    };
+    let supervisor = Supervisor {
+        out,
+        command,
+        max_restarts: MAX_RESTARTS,
+        stop,
+    };
+    Ok(match supervisor.run()? {
+        0 => Exit::Done,
+        3 => Exit::SomeFailed,
+        130 => Exit::Interrupted,
+        _ => Exit::Failed,
+    })
 }
 
 /// A thread that does not come back can only be ended with its process.

@@ -34,6 +34,20 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Unreadable,
+        Self::Corrupt,
+        Self::Unsupported,
+        Self::Missing,
+        Self::Timeout,
+        Self::Model,
+        Self::Remote,
+        Self::OutOfMemory,
+        Self::Crash,
+        Self::Bug,
+    ];
+
     /// Whether trying again may help.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Timeout | Self::Remote | Self::OutOfMemory)

@@ -135,6 +135,20 @@ impl ItemPath {
     pub fn row(&self) -> u32 {
         self.0.first().copied().unwrap_or(0)
     }
+    /// The same descendant of another manifest row, for a video that moved in the manifest.
+    #[must_use]
+    pub fn moved_to(&self, row: u32) -> Self {
+        let mut path = self.0.clone();
+        if let Some(first) = path.first_mut() {
+            *first = row;
+        }
+        Self(path)
+    }
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Result<Vec<u32>, _> = text.split('_').map(str::parse).collect();
+        parts.ok().map(Self)
+    }
 }
 
 impl fmt::Display for ItemPath {
@@ -167,5 +181,10 @@ mod tests {
             paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["1_9", "1_10", "2"]
         );
+        for path in paths {
+            assert_eq!(ItemPath::parse(&path.to_string()), Some(path));
+        }
+        assert_eq!(ItemPath::parse("1__2"), None);
+        assert_eq!(ItemPath::parse(""), None);
     }
 }

@@ -14,6 +14,19 @@ use super::image::Rgb8;
 use super::score::{Score, Scores};
 use super::time::{FrameIndex, Pts, Span, TimeBase};
 
+/// Where the bytes of a manifest entry are. Folders are shared, as a manifest may have a million
+/// rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Behind a web address.
+    #[default]
+    Remote,
+    /// A file on this machine: the entry's uri, seen from this folder.
+    Under(Arc<Path>),
+    /// A file on this machine with a path that its uri spells in another way.
+    At(Arc<Path>),
+}
+
 /// One input line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
@@ -21,13 +34,13 @@ pub struct ManifestEntry {
     pub uri: String,
     /// Licence of the footage, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub license: Option<String>,
+    pub license: Option<Arc<str>>,
     /// Where the footage comes from, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Where a local file is on this machine; not part of the identity. None for http(s).
+    pub source: Option<Arc<str>>,
+    /// Where a local file is on this machine; not part of the identity.
     #[serde(skip)]
-    pub local_path: Option<PathBuf>,
+    pub place: Place,
 }
 
 impl ManifestEntry {
@@ -35,6 +48,14 @@ impl ManifestEntry {
     pub fn key(&self) -> String {
         let hash = Hasher::new("manifest_entry").json(self).finish();
         super::id::Key::from_hash(hash).as_str().to_owned()
+    }
+    /// Where the file is on this machine; none for a web address.
+    pub fn local_path(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Remote => None,
+            Place::Under(folder) => Some(folder.join(&self.uri)),
+            Place::At(path) => Some(path.to_path_buf()),
+        }
     }
 }
 

@@ -1,20 +1,28 @@
-//! The commit log of a run: append-only JSON lines, one file per writer, readers take the union.
+//! The commit log of a run: append-only JSON lines, readers take the union of all writers.
+//!
+//! `<writer>.jsonl` has a line for each finished chunk, `<writer>.rows-<chunk>.jsonl` one for each
+//! root of a chunk, `<writer>.samples-<chunk>.jsonl` what its samples were compared by. A finished
+//! chunk answers for its roots, so a run that goes on reads the lines of the chunks and of the few
+//! roots whose chunk is open, not one for each video of the corpus.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{FatalError, Fingerprint, Funnel, VideoId};
+use crate::core::{FatalError, Fingerprint, Funnel, Hasher, Key, VideoId};
 use crate::store::{self, Appender};
 
 /// Version of the lines; readers ignore lines of another one.
-pub const LEDGER_VERSION: u32 = 1;
+pub const LEDGER_VERSION: u32 = 2;
 /// Between a line's content and its checksum.
 const CRC_FIELD: &[u8] = b",\"crc\":";
 /// Digits of the largest checksum.
 const CRC_MAX_DIGITS: usize = 10;
+/// Files of roots that are held open; roots of other chunks open theirs again.
+const MAX_OPEN_FILES: usize = 16;
 
 /// A root is done and what came of it is durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,9 +42,6 @@ pub struct RootLine {
     pub video_id: Option<VideoId>,
     /// Counts by stage.
     pub funnel: Funnel,
-    /// Its samples, relative to the run's folder; none if there are none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spool: Option<String>,
     /// What the pipeline wants to remember besides.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
@@ -49,8 +54,12 @@ pub struct ChunkLine {
     pub v: u32,
     /// Its number.
     pub chunk: u32,
-    /// What the result depends on besides the videos.
+    /// What the result depends on besides the videos and the chunks before.
     pub fp: Fingerprint,
+    /// The fingerprint of its roots.
+    pub run: Fingerprint,
+    /// What the chunks before had kept, as a hash: duplicates of that were left out.
+    pub before: String,
     /// The shard, relative to the run's folder; none if the chunk has no samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
@@ -59,14 +68,51 @@ pub struct ChunkLine {
     /// BLAKE3 of the shard's bytes, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
-    /// Perceptual hashes of the samples kept, hexadecimal.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hashes: Vec<String>,
+    /// Hash of its [`SamplesLine`].
+    pub samples: String,
+    /// Samples left out as duplicates, in the folder of spools; none if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
     /// Counts by stage, with those of steps that see whole chunks.
     pub funnel: Funnel,
     /// What the pipeline wants to remember besides.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a chunk was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplesLine {
+    /// [`LEDGER_VERSION`].
+    pub v: u32,
+    /// The chunk.
+    pub chunk: u32,
+    /// Its first row in the manifest.
+    pub first_row: u32,
+    /// The first digits of the key of each of its roots, in order.
+    pub roots: Vec<String>,
+    /// A text for each sample, with what became of it, in order.
+    pub judged: Vec<String>,
+}
+
+impl SamplesLine {
+    /// What [`ChunkLine::samples`] says of it.
+    pub fn hash(&self) -> String {
+        let hash = Hasher::new("samples").json(&self.judged).json(&self.roots);
+        let hash = hash.int(i64::from(self.first_row)).finish();
+        Key::from_hash(hash).as_str().to_owned()
+    }
+}
+
+/// Roots that were done are to be done again, and so is what was made of their chunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReopenLine {
+    /// [`LEDGER_VERSION`].
+    pub v: u32,
+    /// The chunk they belong to.
+    pub chunk: u32,
+    /// Their keys.
+    pub roots: Vec<String>,
 }
 
 /// One line of a ledger.
@@ -77,24 +123,34 @@ pub enum LedgerLine {
     Root(RootLine),
     /// A chunk is done.
     Chunk(ChunkLine),
+    /// Roots are to be done again.
+    Reopen(ReopenLine),
+    /// What a chunk was made of.
+    Samples(SamplesLine),
 }
 
-/// The writing end: one file of this process.
+/// The writing end: the files of this process.
 #[derive(Debug)]
 pub struct Ledger {
-    file: Appender,
+    folder: PathBuf,
+    writer: String,
+    chunks: Appender,
+    rows: BTreeMap<u32, Appender>,
 }
 
 impl Ledger {
-    /// Opens `<folder>/<writer>.jsonl` for appending. The writer's name must be this process's
-    /// alone.
+    /// Opens the files of a writer for appending. Its name must be this process's alone.
     ///
     /// # Errors
     /// [`FatalError::Disk`] with the path.
     pub fn open(folder: &Path, writer: &str) -> Result<Self, FatalError> {
-        let path = folder.join(format!("{writer}.jsonl"));
-        let file = Appender::open_lines(&path)?;
-        Ok(Self { file })
+        let chunks = Appender::open_lines(&folder.join(format!("{writer}.jsonl")))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            writer: writer.to_owned(),
+            chunks,
+            rows: BTreeMap::new(),
+        })
     }
 
     /// Adds a line; it is durable when this returns.
@@ -102,27 +158,130 @@ impl Ledger {
     /// # Errors
     /// [`FatalError::Disk`] with the path.
     pub fn append(&mut self, line: &LedgerLine) -> Result<(), FatalError> {
-        let text = sealed(line).map_err(|e| FatalError::disk(self.file.path(), e))?;
-        self.file.append(&text)
+        match line {
+            LedgerLine::Root(root) => append(self.rows_of(root.chunk)?, line),
+            LedgerLine::Chunk(chunk) => {
+                self.rows.remove(&chunk.chunk);
+                append(&mut self.chunks, line)
+            }
+            // The roots' own file first: only together with the chunk's line it counts.
+            LedgerLine::Reopen(reopen) => {
+                append(self.rows_of(reopen.chunk)?, line)?;
+                append(&mut self.chunks, line)
+            }
+            LedgerLine::Samples(samples) => {
+                let name = format!("{}{SAMPLES}{:05}.jsonl", self.writer, samples.chunk);
+                append(&mut Appender::open_lines(&self.folder.join(name))?, line)
+            }
+        }
     }
 
-    /// Gives every whole line of all files in `folder` to `each`: files in name order, lines as
-    /// written. Torn and damaged lines are left out; returns how many. A missing folder is empty.
+    fn rows_of(&mut self, chunk: u32) -> Result<&mut Appender, FatalError> {
+        if !self.rows.contains_key(&chunk) && self.rows.len() >= MAX_OPEN_FILES {
+            self.rows.pop_first();
+        }
+        match self.rows.entry(chunk) {
+            std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                let name = format!("{}{ROWS}{chunk:05}.jsonl", self.writer);
+                Ok(free.insert(Appender::open_lines(&self.folder.join(name))?))
+            }
+        }
+    }
+
+    /// Gives the lines of chunks of all writers to `each`: files in name order, lines as written.
+    /// Torn and damaged lines are left out; returns how many. A missing folder is empty.
     ///
     /// # Errors
     /// [`FatalError::Disk`] with the file that cannot be read.
-    pub fn read(folder: &Path, mut each: impl FnMut(LedgerLine)) -> Result<u64, FatalError> {
+    pub fn read_chunks(folder: &Path, mut each: impl FnMut(LedgerLine)) -> Result<u64, FatalError> {
         let mut ignored = 0;
         for path in store::list(folder)? {
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "jsonl")
-            {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_of_chunks = |name: &str| {
+                name.ends_with(".jsonl") && !name.contains(ROWS) && !name.contains(SAMPLES)
+            };
+            if name.is_some_and(is_of_chunks) {
                 ignored += read_file(&path, &mut each)?;
             }
         }
         Ok(ignored)
     }
+}
+
+/// The files of single chunks.
+#[derive(Clone, Debug, Default)]
+pub struct ChunkFiles {
+    rows: BTreeMap<u32, Vec<PathBuf>>,
+    samples: BTreeMap<u32, Vec<PathBuf>>,
+}
+
+impl ChunkFiles {
+    /// Lists the files of all writers. A missing folder is empty.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the folder.
+    pub fn list(folder: &Path) -> Result<Self, FatalError> {
+        let mut files = Self::default();
+        for path in store::list(folder)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(stem) = name.and_then(|name| name.strip_suffix(".jsonl")) else {
+                continue;
+            };
+            let number = |mark| stem.rsplit_once(mark)?.1.parse::<u32>().ok();
+            if let Some(chunk) = number(ROWS) {
+                files.rows.entry(chunk).or_default().push(path);
+            } else if let Some(chunk) = number(SAMPLES) {
+                files.samples.entry(chunk).or_default().push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    /// The chunks of which roots are known.
+    pub fn chunks(&self) -> impl Iterator<Item = u32> {
+        self.rows.keys().copied()
+    }
+
+    /// Gives the lines of the roots of a chunk to `each`, as [`Ledger::read_chunks`] does.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the file that cannot be read.
+    pub fn roots(&self, chunk: u32, mut each: impl FnMut(LedgerLine)) -> Result<u64, FatalError> {
+        let mut ignored = 0;
+        for path in self.rows.get(&chunk).into_iter().flatten() {
+            ignored += read_file(path, &mut each)?;
+        }
+        Ok(ignored)
+    }
+
+    /// The samples of a chunk that its line names by their hash; none if they are lost.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the file that cannot be read.
+    pub fn samples(&self, chunk: u32, hash: &str) -> Result<Option<SamplesLine>, FatalError> {
+        let mut found = None;
+        for path in self.samples.get(&chunk).into_iter().flatten() {
+            read_file(path, &mut |line| {
+                if let LedgerLine::Samples(line) = line
+                    && line.hash() == hash
+                {
+                    found = Some(line);
+                }
+            })?;
+        }
+        Ok(found)
+    }
+}
+
+/// In the name of a file of roots.
+const ROWS: &str = ".rows-";
+/// In the name of a file of samples.
+const SAMPLES: &str = ".samples-";
+
+fn append(file: &mut Appender, line: &LedgerLine) -> Result<(), FatalError> {
+    let text = sealed(line).map_err(|e| FatalError::disk(file.path(), e))?;
+    file.append(&text)
 }
 
 /// A line of JSON with its checksum as the last field.
@@ -192,6 +351,12 @@ fn unsealed(line: &mut [u8]) -> Option<LedgerLine> {
     } else if content.starts_with(b"{\"kind\":\"chunk\"") {
         let read: ChunkLine = serde_json::from_slice(content).ok()?;
         (read.v == LEDGER_VERSION).then_some(LedgerLine::Chunk(read))
+    } else if content.starts_with(b"{\"kind\":\"reopen\"") {
+        let read: ReopenLine = serde_json::from_slice(content).ok()?;
+        (read.v == LEDGER_VERSION).then_some(LedgerLine::Reopen(read))
+    } else if content.starts_with(b"{\"kind\":\"samples\"") {
+        let read: SamplesLine = serde_json::from_slice(content).ok()?;
+        (read.v == LEDGER_VERSION).then_some(LedgerLine::Samples(read))
     } else {
         None
     }
@@ -223,19 +388,46 @@ mod tests {
             fp: Fingerprint::from_hash([1; 32]),
             video_id: Some(VideoId::from_hash([2; 32])),
             funnel,
-            spool: Some(format!("spool/00000/{row}.arrow")),
             extra: serde_json::Map::new(),
         })
     }
 
     fn rows(folder: &Path) -> (Vec<u32>, u64) {
         let mut rows = Vec::new();
-        let ignored = Ledger::read(folder, |line| {
-            if let LedgerLine::Root(line) = line {
-                rows.push(line.row);
-            }
-        });
-        (rows, ignored.unwrap())
+        let files = ChunkFiles::list(folder).unwrap();
+        let mut ignored = 0;
+        for chunk in files.chunks() {
+            let read = files.roots(chunk, |line| match line {
+                LedgerLine::Root(line) => rows.push(line.row),
+                LedgerLine::Reopen(_) => rows.clear(),
+                LedgerLine::Chunk(_) | LedgerLine::Samples(_) => {}
+            });
+            ignored += read.unwrap();
+        }
+        (rows, ignored)
+    }
+
+    fn chunks(folder: &Path) -> Vec<LedgerLine> {
+        let mut lines = Vec::new();
+        Ledger::read_chunks(folder, |line| lines.push(line)).unwrap();
+        lines
+    }
+
+    fn chunk(number: u32) -> LedgerLine {
+        LedgerLine::Chunk(ChunkLine {
+            v: LEDGER_VERSION,
+            chunk: number,
+            fp: Fingerprint::from_hash([1; 32]),
+            run: Fingerprint::from_hash([2; 32]),
+            before: "00".into(),
+            shard: None,
+            rows: 0,
+            blake3: None,
+            samples: "ff".into(),
+            dropped: None,
+            funnel: Funnel::default(),
+            extra: serde_json::Map::new(),
+        })
     }
 
     fn append_raw(path: &Path, bytes: &[u8]) {
@@ -243,35 +435,71 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_all_writers_are_read_back() {
+    fn lines_of_all_writers_are_read_back_chunks_apart_from_roots() {
         let folder = tempfile::tempdir().unwrap();
-        let chunk = LedgerLine::Chunk(ChunkLine {
-            v: LEDGER_VERSION,
-            chunk: 3,
-            fp: Fingerprint::from_hash([1; 32]),
-            shard: None,
-            rows: 0,
-            blake3: None,
-            hashes: vec!["00ff".into()],
-            funnel: Funnel::default(),
-            extra: serde_json::Map::new(),
-        });
-        Ledger::open(folder.path(), "b")
-            .unwrap()
-            .append(&root(1))
-            .unwrap();
+        let mut b = Ledger::open(folder.path(), "b").unwrap();
+        b.append(&root(1)).unwrap();
+        b.append(&chunk(0)).unwrap();
         let mut a = Ledger::open(folder.path(), "a").unwrap();
         a.append(&root(0)).unwrap();
-        a.append(&chunk).unwrap();
-        let mut lines = Vec::new();
-        Ledger::read(folder.path(), |line| lines.push(line)).unwrap();
-        assert_eq!(lines, [root(0), chunk, root(1)]);
+        a.append(&root(700)).unwrap();
+        a.append(&chunk(3)).unwrap();
+        assert_eq!(chunks(folder.path()), [chunk(3), chunk(0)]);
+        assert_eq!(rows(folder.path()), (vec![0, 1, 700], 0));
+        let files = ChunkFiles::list(folder.path()).unwrap();
+        assert_eq!(files.chunks().collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn samples_are_found_by_the_hash_that_the_chunk_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), "a").unwrap();
+        let [old, new] = ["old", "new"].map(|text| SamplesLine {
+            v: LEDGER_VERSION,
+            chunk: 7,
+            first_row: 700,
+            roots: vec!["abc".into()],
+            judged: vec![text.into()],
+        });
+        ledger.append(&LedgerLine::Samples(old.clone())).unwrap();
+        ledger.append(&LedgerLine::Samples(new)).unwrap();
+        let files = ChunkFiles::list(folder.path()).unwrap();
+        assert_eq!(files.samples(7, &old.hash()).unwrap(), Some(old));
+        assert_eq!(files.samples(7, "other").unwrap(), None);
+        assert!(chunks(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn roots_of_many_chunks_need_few_open_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), "a").unwrap();
+        for number in (0..60).chain(0..60) {
+            ledger.append(&root(number * 256)).unwrap();
+        }
+        assert!(ledger.rows.len() <= MAX_OPEN_FILES);
+        assert_eq!(rows(folder.path()).0.len(), 120);
+    }
+
+    #[test]
+    fn what_is_reopened_is_said_in_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), "a").unwrap();
+        ledger.append(&root(0)).unwrap();
+        ledger.append(&chunk(0)).unwrap();
+        let reopen = LedgerLine::Reopen(ReopenLine {
+            v: LEDGER_VERSION,
+            chunk: 0,
+            roots: vec!["key0".into()],
+        });
+        ledger.append(&reopen).unwrap();
+        assert_eq!(chunks(folder.path()), [chunk(0), reopen]);
+        assert_eq!(rows(folder.path()), (vec![], 0));
     }
 
     #[test]
     fn a_torn_line_is_ignored_and_not_glued_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jsonl");
+        let path = folder.path().join("a.rows-00000.jsonl");
         Ledger::open(folder.path(), "a")
             .unwrap()
             .append(&root(0))
@@ -289,25 +517,10 @@ mod tests {
     #[test]
     fn a_flipped_digit_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jsonl");
+        let path = folder.path().join("a.rows-00000.jsonl");
         let text = String::from_utf8(sealed(&root(41)).unwrap()).unwrap();
         append_raw(&path, text.replace("\"row\":41", "\"row\":42").as_bytes());
         append_raw(&path, &sealed(&root(7)).unwrap());
         assert_eq!(rows(folder.path()), (vec![7], 1));
-    }
-
-    /// Run with `--ignored --nocapture` to see the time for a large run.
-    #[test]
-    #[ignore = "takes seconds; prints a measurement"]
-    fn a_million_lines_are_read_in_seconds() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut text = Vec::new();
-        for row in 0..1_000_000 {
-            text.extend(sealed(&root(row)).unwrap());
-        }
-        append_raw(&folder.path().join("a.jsonl"), &text);
-        let start = std::time::Instant::now();
-        assert_eq!(rows(folder.path()).0.len(), 1_000_000);
-        println!("{} MB in {:?}", text.len() / 1_000_000, start.elapsed());
     }
 }

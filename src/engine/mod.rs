@@ -22,13 +22,16 @@ pub use chain::Chain;
 pub use desk::Sink;
 pub use envelope::{Root, RootRef};
 pub use in_flight::{Busy, InFlight};
-pub use ledger::{ChunkLine, LEDGER_VERSION, Ledger, LedgerLine, RootLine};
+pub use ledger::{
+    ChunkFiles, ChunkLine, LEDGER_VERSION, Ledger, LedgerLine, ReopenLine, RootLine, SamplesLine,
+};
 pub use memo::Memo;
 pub use monitor::{Activity, Monitor, RootsReading, StageReading};
 pub use runner::{Ended, RunOptions, RunSummary, Runner};
 pub use stage::{ItemContext, Outbox, Outcome, Rejection, Signal, Stage, Worker};
 pub use stop::{Stop, StopState, install_signals};
 pub use supervisor::{
-    EXIT_HANG, Supervisor, exit_hung, in_flight_path, obey_supervisor, quarantined, suspects,
+    EXIT_HANG, Supervisor, exit_hung, forgive, in_flight_path, obey_supervisor, quarantined,
+    suspects,
 };
 pub use watchdog::Watchdog;

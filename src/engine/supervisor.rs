@@ -218,6 +218,9 @@ struct Strike {
     root: String,
     kind: ErrorKind,
     what: String,
+    /// Instead: the strikes before this one do not count any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_forgiven: bool,
 }
 
 /// Writes a strike for each root that may be guilty; returns how many.
@@ -247,6 +250,7 @@ fn strike(out: &Path, death: &Death) -> Result<usize, FatalError> {
                 busy.stage,
                 busy.path
             ),
+            is_forgiven: false,
         };
         let mut text = serde_json::to_vec(&strike).map_err(|e| FatalError::disk(&path, e))?;
         text.push(b'\n');
@@ -264,9 +268,38 @@ fn strikes(out: &Path) -> Result<BTreeMap<String, Vec<Strike>>, FatalError> {
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Strike>(line).ok())
     {
-        by_root.entry(strike.root.clone()).or_default().push(strike);
+        let known = by_root.entry(strike.root.clone()).or_default();
+        if strike.is_forgiven {
+            known.clear();
+        } else {
+            known.push(strike);
+        }
     }
     Ok(by_root)
+}
+
+/// Takes back the strikes of roots, so that they are processed again.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn forgive(out: &Path, roots: &[String]) -> Result<(), FatalError> {
+    let known = strikes(out)?;
+    let path = strikes_path(out);
+    for root in roots {
+        let Some(last) = known.get(root).and_then(|strikes| strikes.last()) else {
+            continue;
+        };
+        let forgiven = Strike {
+            root: root.clone(),
+            kind: last.kind,
+            what: "to be tried again".to_owned(),
+            is_forgiven: true,
+        };
+        let mut text = serde_json::to_vec(&forgiven).map_err(|e| FatalError::disk(&path, e))?;
+        text.push(b'\n');
+        Appender::open_lines(&path)?.append(&text)?;
+    }
+    Ok(())
 }
 
 /// Keys of roots that are not to be processed any more, with kind and reason, for

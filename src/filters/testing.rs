@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::core::{
-    BoxPx, FrameIndex, LocalFile, ManifestEntry, PairCandidate, Pts, Rgb8, SampledFrame, Scene,
-    SceneSamples, SceneStats, Scores, Span, TimeBase, Video, VideoId, VideoInfo,
+    BoxPx, FrameIndex, LocalFile, ManifestEntry, PairCandidate, Place, Pts, Rgb8, SampledFrame,
+    Scene, SceneSamples, SceneStats, Scores, Span, TimeBase, Video, VideoId, VideoInfo,
 };
 
 const TICKS_PER_SEC: i32 = 1000;
@@ -131,7 +131,7 @@ fn video(id: VideoId, (width, height): (u32, u32), time_base: TimeBase) -> Video
         id,
         entry: Arc::new(ManifestEntry {
             uri: "wall.mp4".to_owned(),
-            local_path: None,
+            place: Place::Remote,
             license: None,
             source: None,
         }),

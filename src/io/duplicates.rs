@@ -1,6 +1,6 @@
 //! Near-duplicates across a run, found by the perceptual hashes of both images.
 
-use serde::{Deserialize, Serialize};
+use crate::core::ItemPath;
 
 /// Distances up to this are always found: eight bands differ in at most seven of them.
 const GUARANTEED_BITS: u32 = 7;
@@ -8,7 +8,7 @@ const BANDS: usize = 8;
 const BUCKETS: usize = 256;
 
 /// Hashes of a kept sample and the manifest row it is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptHash {
     /// Perceptual hash of the first input.
     pub from: u64,
@@ -18,22 +18,7 @@ pub struct KeptHash {
     pub row: u32,
 }
 
-impl std::fmt::Display for KeptHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}-{:016x}-{}", self.from, self.to, self.row)
-    }
-}
-
 impl KeptHash {
-    /// Reads what `Display` wrote.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let mut hash = || u64::from_str_radix(parts.next()?, 16).ok();
-        let (from, to) = (hash()?, hash()?);
-        let row = parts.next()?.parse().ok()?;
-        Some(Self { from, to, row })
-    }
-
     /// Differing bits: the larger distance of the two images.
     pub fn distance_bits(&self, other: &Self) -> u32 {
         let from = (self.from ^ other.from).count_ones();
@@ -56,6 +41,80 @@ pub enum DuplicateVerdict {
         /// `inside_video` when the nearest one is of the same manifest row, else `across_run`.
         reason: &'static str,
     },
+}
+
+const INSIDE_VIDEO: &str = "inside_video";
+const ACROSS_RUN: &str = "across_run";
+
+/// A sample and its verdict, as a finished chunk remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The sample.
+    pub path: ItemPath,
+    /// Its hashes.
+    pub hash: KeptHash,
+    /// What the index said of it.
+    pub verdict: DuplicateVerdict,
+}
+
+impl Judged {
+    /// Whether it became a row.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.verdict, DuplicateVerdict::Kept { .. })
+    }
+
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let path = ItemPath::parse(parts.next()?)?;
+        let mut hash = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (from, to) = (hash()?, hash()?);
+        let row = path.row();
+        let verdict = parts.next()?;
+        let (kind, bits) = verdict.split_at_checked(1)?;
+        let duplicate = |reason| {
+            let distance_bits = bits.parse().ok()?;
+            Some(DuplicateVerdict::Duplicate {
+                distance_bits,
+                reason,
+            })
+        };
+        let verdict = match (kind, bits) {
+            ("k", "") => DuplicateVerdict::Kept { nearest_bits: None },
+            ("k", bits) => DuplicateVerdict::Kept {
+                nearest_bits: Some(bits.parse().ok()?),
+            },
+            ("i", _) => duplicate(INSIDE_VIDEO)?,
+            ("a", _) => duplicate(ACROSS_RUN)?,
+            _ => return None,
+        };
+        let hash = KeptHash { from, to, row };
+        Some(Self {
+            path,
+            hash,
+            verdict,
+        })
+    }
+}
+
+impl std::fmt::Display for Judged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let KeptHash { from, to, .. } = self.hash;
+        write!(f, "{} {from:x} {to:x} ", self.path)?;
+        match self.verdict {
+            DuplicateVerdict::Kept { nearest_bits: None } => write!(f, "k"),
+            DuplicateVerdict::Kept {
+                nearest_bits: Some(bits),
+            } => write!(f, "k{bits}"),
+            DuplicateVerdict::Duplicate {
+                distance_bits,
+                reason,
+            } => {
+                let kind = if reason == INSIDE_VIDEO { 'i' } else { 'a' };
+                write!(f, "{kind}{distance_bits}")
+            }
+        }
+    }
 }
 
 /// Kept samples of a run, fed in manifest order, so that its answers do not depend on arrival.
@@ -84,9 +143,26 @@ impl DuplicateIndex {
         }
     }
 
-    /// All kept samples, in order.
-    pub fn hashes(&self) -> &[KeptHash] {
-        &self.kept
+    /// Judges samples again that were judged before, perhaps against other earlier ones: true if
+    /// every verdict is the same. If one is not, the index is as it was.
+    pub fn agrees(&mut self, judged: &[Judged]) -> bool {
+        let before = self.kept.len();
+        let agrees = judged
+            .iter()
+            .all(|sample| self.judge(sample.hash) == sample.verdict);
+        if !agrees {
+            self.forget_after(before);
+        }
+        agrees
+    }
+
+    fn forget_after(&mut self, len: usize) {
+        self.kept.truncate(len);
+        for bucket in &mut self.buckets {
+            // Positions only rise.
+            let keep = bucket.partition_point(|position| (*position as usize) < len);
+            bucket.truncate(keep);
+        }
     }
 
     /// Judges the next sample in manifest order.
@@ -96,9 +172,9 @@ impl DuplicateIndex {
             && distance_bits <= max
         {
             let reason = if row == hash.row {
-                "inside_video"
+                INSIDE_VIDEO
             } else {
-                "across_run"
+                ACROSS_RUN
             };
             return DuplicateVerdict::Duplicate {
                 distance_bits,
@@ -180,11 +256,60 @@ mod tests {
         let mut first = DuplicateIndex::new(Some(4));
         first.judge(kept(1, 2, 3));
         let mut second = DuplicateIndex::new(Some(4));
-        second.restore(first.hashes().to_vec());
+        second.restore([kept(1, 2, 3)]);
         assert_eq!(second.judge(kept(1, 2, 4)), first.judge(kept(1, 2, 4)));
     }
 
+    #[test]
+    fn samples_judged_against_others_disagree_and_leave_no_trace() {
+        let judge = |index: &mut DuplicateIndex, hash: KeptHash| Judged {
+            path: ItemPath::root(hash.row),
+            hash,
+            verdict: index.judge(hash),
+        };
+        let mut alone = DuplicateIndex::new(Some(4));
+        let judged: Vec<Judged> = [kept(0, 0, 5), kept(1, 0, 5), kept(u64::MAX, 0, 6)]
+            .map(|hash| judge(&mut alone, hash))
+            .to_vec();
+        let mut far = DuplicateIndex::new(Some(4));
+        far.judge(kept(0xffff_0000, 7, 1));
+        assert!(far.agrees(&judged));
+        let mut near = DuplicateIndex::new(Some(4));
+        near.judge(kept(0b11111, 0, 1));
+        assert!(!near.agrees(&judged), "the first has a neighbour now");
+        let unchanged = DuplicateVerdict::Kept { nearest_bits: None };
+        assert_eq!(near.judge(kept(u64::MAX, 0, 6)), unchanged);
+    }
+
     proptest! {
+        #[test]
+        fn what_was_judged_is_read_back(
+            path in proptest::collection::vec(any::<u32>(), 1..6),
+            from in any::<u64>(),
+            to in any::<u64>(),
+            bits in proptest::option::of(0_u32..8),
+            kind in 0..3,
+        ) {
+            let path = path[1..].iter().fold(ItemPath::root(path[0]), |p, n| p.child(*n));
+            let duplicate = |reason| DuplicateVerdict::Duplicate {
+                distance_bits: bits.unwrap_or(0),
+                reason,
+            };
+            let verdict = match kind {
+                0 => DuplicateVerdict::Kept { nearest_bits: bits },
+                1 => duplicate(INSIDE_VIDEO),
+                _ => duplicate(ACROSS_RUN),
+            };
+            let hash = KeptHash { from, to, row: path.row() };
+            let judged = Judged { path, hash, verdict };
+            prop_assert_eq!(Judged::parse(&judged.to_string()), Some(judged));
+        }
+
+        #[test]
+        fn no_text_confuses_the_reader(text in "\\PC{0,60}") {
+            let _ = Judged::parse(&text);
+        }
+
         /// Banded look-up finds what a comparison with every kept sample finds.
         #[test]
         fn nothing_within_seven_bits_is_missed(

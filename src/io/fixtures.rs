@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::columns::{PromptRef, RowColumns, RowContext, ScoreColumn};
 use crate::core::{
     BoxPx, Change, EncodedImage, FrameIndex, Instruction, Judgement, LocalFile, ManifestEntry,
-    ModelRef, Pts, Rgb8, Sample, Scene, SceneSamples, SceneStats, Scores, Span, TimeBase, Video,
-    VideoId, VideoInfo,
+    ModelRef, Place, Pts, Rgb8, Sample, Scene, SceneSamples, SceneStats, Scores, Span, TimeBase,
+    Video, VideoId, VideoInfo,
 };
 
 pub(super) fn columns() -> RowColumns {
@@ -55,7 +55,7 @@ pub(super) fn scene(name: &str) -> Arc<Scene> {
         id: VideoId::from_hash(*blake3::hash(name.as_bytes()).as_bytes()),
         entry: Arc::new(ManifestEntry {
             uri: format!("videos/{name}.mp4"),
-            local_path: None,
+            place: Place::Remote,
             license: Some("CC BY 4.0".into()),
             source: None,
         }),

@@ -15,12 +15,13 @@ mod scene_list;
 mod shard;
 mod spool;
 mod tables;
+mod unspool;
 
 pub use columns::{
     PromptRef, RowColumns, RowContext, SCHEMA_VERSION, ScoreColumn, row_schema_markdown,
 };
 pub use dataset_card::{CardInput, write_dataset_card};
-pub use duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
+pub use duplicates::{DuplicateIndex, DuplicateVerdict, Judged, KeptHash};
 pub use inspect::{ColumnView, ShardView, inspect_shard};
 pub use lineage::{lineage_hash, verify_lineage, verify_sample};
 pub use manifest::{Manifest, read_manifest};
@@ -33,3 +34,4 @@ pub use scene_list::{
 };
 pub use shard::{ChunkJob, ChunkReport, SpooledRow, assemble_chunk};
 pub use spool::{Leave, RejectLine, SpoolError, SpoolFiles, SpoolWriter};
+pub use unspool::{FinishedChunk, Wanted, unspool};

@@ -14,15 +14,16 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::arrays;
 use super::columns::RowColumns;
-use super::duplicates::{DuplicateIndex, DuplicateVerdict, KeptHash};
+use super::duplicates::{DuplicateIndex, DuplicateVerdict, Judged};
 use super::lineage::verify_lineage;
 use super::rejects::{RejectRow, write_rejects};
-use super::spool::{Leave, RejectLine, SpoolFiles, SpoolReader, read_rejects, sort_rejects};
+use super::spool::{
+    Leave, RejectLine, SampleFile, SpoolFiles, SpoolReader, read_rejects, sort_rejects,
+};
 use crate::core::{FatalError, ItemPath};
 use crate::store;
 
@@ -41,6 +42,9 @@ pub struct ChunkJob<'a> {
     pub shard: &'a Path,
     /// The file of rejected and failed items, such as `rejects/00000.parquet`.
     pub rejects: &'a Path,
+    /// The name of the file in the spools' folder that keeps samples left out as duplicates: should
+    /// a chunk before this one change, they may not be duplicates any more.
+    pub dropped: &'a str,
 }
 
 /// The finished spool of one manifest row.
@@ -55,23 +59,22 @@ pub struct SpooledRow {
 }
 
 /// What became of a chunk.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChunkReport {
     /// Rows in the shard.
     pub rows: u64,
     /// The shard; none when no sample was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<PathBuf>,
     /// BLAKE3 of the shard, 64 hexadecimal digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
-    /// Hashes of the kept samples, in order; [`DuplicateIndex::restore`] takes them.
-    pub hashes: Vec<KeptHash>,
+    /// All samples with their verdicts, in order.
+    pub judged: Vec<Judged>,
     /// Samples dropped as duplicates by reason: `duplicate/inside_video`, `duplicate/across_run`.
     pub duplicates: std::collections::BTreeMap<String, u64>,
     /// The file of rejected and failed items; none when there were none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<PathBuf>,
+    /// The file of samples left out as duplicates; none when there were none.
+    pub dropped: Option<String>,
 }
 
 impl ChunkReport {
@@ -100,12 +103,21 @@ pub fn assemble_chunk(
     spools.sort_by_key(|spool| spool.row);
     let mut report = ChunkReport::default();
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+    let mut left_out = None;
     for spool in &spools {
-        let (rows, lines) = judge_spool(job, spool, duplicates, &mut report)?;
+        let (rows, lines) = judge_spool(job, spool, duplicates, &mut report, &mut left_out)?;
         kept.push(rows);
         dropped.push(lines);
     }
-    report.rows = report.hashes.len() as u64;
+    match left_out.map(SampleFile::finish).transpose()? {
+        Some((name, _)) => report.dropped = Some(name),
+        None => remove_stale(&job.spool_dir.join(job.dropped))?,
+    }
+    report.rows = report
+        .judged
+        .iter()
+        .filter(|sample| sample.is_kept())
+        .count() as u64;
     if report.rows > 0 {
         report.blake3 = Some(write_shard(job, &spools, &kept)?);
         report.shard = Some(job.shard.to_path_buf());
@@ -156,18 +168,22 @@ fn judge_spool(
     spool: &SpooledRow,
     duplicates: &mut DuplicateIndex,
     report: &mut ChunkReport,
+    left_out: &mut Option<SampleFile>,
 ) -> Result<(Vec<KeptRow>, Vec<RejectLine>), FatalError> {
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
     let Some(name) = &spool.files.samples else {
         return Ok((kept, dropped));
     };
-    let mut reader = SpoolReader::open(job.spool_dir.join(name), spool.row)?;
+    let mut reader = SpoolReader::open(job.spool_dir.join(name))?;
     for (path, hash, at) in std::mem::take(&mut reader.order) {
-        match duplicates.judge(hash) {
-            DuplicateVerdict::Kept { nearest_bits } => {
-                report.hashes.push(hash);
-                kept.push(KeptRow { at, nearest_bits });
-            }
+        let verdict = duplicates.judge(hash);
+        report.judged.push(Judged {
+            path: path.clone(),
+            hash,
+            verdict,
+        });
+        match verdict {
+            DuplicateVerdict::Kept { nearest_bits } => kept.push(KeptRow { at, nearest_bits }),
             DuplicateVerdict::Duplicate {
                 distance_bits,
                 reason,
@@ -175,6 +191,13 @@ fn judge_spool(
                 let count = report.duplicates.entry(format!("duplicate/{reason}"));
                 *count.or_default() += 1;
                 let batch = reader.read(at)?;
+                if left_out.is_none() {
+                    let (folder, name) = (job.spool_dir, job.dropped.to_owned());
+                    *left_out = Some(SampleFile::create(folder, name, &batch.schema())?);
+                }
+                if let Some(file) = left_out {
+                    file.add(path.clone(), [hash.from, hash.to], &batch)?;
+                }
                 dropped.push(duplicate_line(path, reason, distance_bits, &batch));
             }
         }
@@ -227,7 +250,7 @@ fn write_shard(
                 continue;
             };
             let path = job.spool_dir.join(name);
-            let copied = copy_rows(&path, spool.row, rows, &schema, &mut writer);
+            let copied = copy_rows(&path, rows, &schema, &mut writer);
             if let Err(error) = copied {
                 refused = Some(error);
                 return Err(io::Error::other("a row was refused"));
@@ -243,12 +266,11 @@ fn write_shard(
 
 fn copy_rows(
     path: &Path,
-    row: u32,
     rows: &[KeptRow],
     schema: &SchemaRef,
     writer: &mut BoundedWriter<'_>,
 ) -> Result<(), FatalError> {
-    let mut reader = SpoolReader::open(path.to_path_buf(), row)?;
+    let mut reader = SpoolReader::open(path.to_path_buf())?;
     for kept in rows {
         let batch = reader.read(kept.at)?;
         verify_lineage(&batch, 0)

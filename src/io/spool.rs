@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
+use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -75,7 +76,7 @@ pub struct RejectLine {
     pub detail: Value,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Index {
     /// Path and hashes of each sample, in order of arrival.
     samples: Vec<(ItemPath, u64, u64)>,
@@ -136,14 +137,59 @@ impl Drop for Growing {
     }
 }
 
+/// A growing Arrow file of samples with their paths and hashes.
+pub(super) struct SampleFile {
+    growing: Growing,
+    writer: FileWriter<BufWriter<File>>,
+    index: Index,
+}
+
+impl SampleFile {
+    pub(super) fn create(folder: &Path, name: String, schema: &Schema) -> Result<Self, FatalError> {
+        let (growing, file) = Growing::create(folder, name)?;
+        let writer = FileWriter::try_new(file, schema)
+            .map_err(|error| FatalError::disk(&growing.temporary, error))?;
+        Ok(Self {
+            growing,
+            writer,
+            index: Index::default(),
+        })
+    }
+
+    pub(super) fn add(
+        &mut self,
+        path: ItemPath,
+        [from, to]: [u64; 2],
+        batch: &RecordBatch,
+    ) -> Result<(), FatalError> {
+        self.writer
+            .write(batch)
+            .map_err(|error| FatalError::disk(&self.growing.temporary, error))?;
+        self.index.samples.push((path, from, to));
+        Ok(())
+    }
+
+    /// Makes the file durable; gives its name and the number of samples.
+    pub(super) fn finish(mut self) -> Result<(String, u32), FatalError> {
+        let index = serde_json::to_string(&self.index)
+            .map_err(|error| FatalError::disk(&self.growing.temporary, error))?;
+        self.writer.write_metadata(INDEX_KEY, index);
+        let file = self
+            .writer
+            .into_inner()
+            .map_err(|error| FatalError::disk(&self.growing.temporary, error))?;
+        let name = self.growing.keep(file)?;
+        Ok((name, self.index.samples.len() as u32))
+    }
+}
+
 /// Writes the rows of one manifest row as they arrive. Dropped without [`Self::finish`], it leaves
 /// nothing behind.
 pub struct SpoolWriter {
     folder: PathBuf,
     stem: String,
-    samples: Option<(Growing, FileWriter<BufWriter<File>>)>,
+    samples: Option<SampleFile>,
     rejects: Option<(Growing, BufWriter<File>)>,
-    index: Index,
     num_rejects: u32,
 }
 
@@ -162,9 +208,6 @@ impl SpoolWriter {
             stem: format!("{row:08}-{key}"),
             samples: None,
             rejects: None,
-            index: Index {
-                samples: Vec::new(),
-            },
             num_rejects: 0,
         })
     }
@@ -178,20 +221,24 @@ impl SpoolWriter {
         context: &RowContext,
     ) -> Result<(), SpoolError> {
         let batch = columns.row(sample, context)?;
-        if self.samples.is_none() {
-            let (growing, file) = Growing::create(&self.folder, format!("{}.arrow", self.stem))?;
-            let writer = FileWriter::try_new(file, &columns.spool_schema())
-                .map_err(|error| FatalError::disk(&growing.temporary, error))?;
-            self.samples = Some((growing, writer));
-        }
-        if let Some((growing, writer)) = &mut self.samples {
-            writer
-                .write(&batch)
-                .map_err(|error| FatalError::disk(&growing.temporary, error))?;
-            let [from, to] = sample.hashes;
-            self.index.samples.push((path.clone(), from, to));
-        }
-        Ok(())
+        Ok(self.row(path.clone(), sample.hashes, &batch)?)
+    }
+
+    /// Appends a sample that is in the spool's schema already.
+    pub(super) fn row(
+        &mut self,
+        path: ItemPath,
+        hashes: [u64; 2],
+        batch: &RecordBatch,
+    ) -> Result<(), FatalError> {
+        let file = match &mut self.samples {
+            Some(file) => file,
+            none => {
+                let name = format!("{}.arrow", self.stem);
+                none.insert(SampleFile::create(&self.folder, name, &batch.schema())?)
+            }
+        };
+        file.add(path, hashes, batch)
     }
 
     /// Appends a rejection; `reason` without the stage.
@@ -235,7 +282,7 @@ impl SpoolWriter {
         })
     }
 
-    fn line(&mut self, line: &RejectLine) -> Result<(), FatalError> {
+    pub(super) fn line(&mut self, line: &RejectLine) -> Result<(), FatalError> {
         if self.rejects.is_none() {
             let name = format!("{}.rejects.jsonl", self.stem);
             self.rejects = Some(Growing::create(&self.folder, name)?);
@@ -254,18 +301,12 @@ impl SpoolWriter {
     /// Makes the files durable and gives them their names.
     pub fn finish(self) -> Result<SpoolFiles, FatalError> {
         let mut files = SpoolFiles {
-            num_samples: self.index.samples.len() as u32,
             num_rejects: self.num_rejects,
             ..SpoolFiles::default()
         };
-        if let Some((growing, mut writer)) = self.samples {
-            let index = serde_json::to_string(&self.index)
-                .map_err(|error| FatalError::disk(&growing.temporary, error))?;
-            writer.write_metadata(INDEX_KEY, index);
-            let file = writer
-                .into_inner()
-                .map_err(|error| FatalError::disk(&growing.temporary, error))?;
-            files.samples = Some(growing.keep(file)?);
+        if let Some(samples) = self.samples {
+            let (name, number) = samples.finish()?;
+            (files.samples, files.num_samples) = (Some(name), number);
         }
         if let Some((growing, writer)) = self.rejects {
             files.rejects = Some(growing.keep(writer)?);
@@ -294,7 +335,7 @@ pub(super) struct SpoolReader {
 }
 
 impl SpoolReader {
-    pub(super) fn open(path: PathBuf, row: u32) -> Result<Self, FatalError> {
+    pub(super) fn open(path: PathBuf) -> Result<Self, FatalError> {
         let file = File::open(&path).map_err(|error| FatalError::disk(&path, error))?;
         let reader = FileReader::try_new(BufReader::new(file), None)
             .map_err(|error| FatalError::disk(&path, error))?;
@@ -306,7 +347,10 @@ impl SpoolReader {
         }
         let samples = index.samples.into_iter().enumerate();
         let mut order: Vec<(ItemPath, KeptHash, usize)> = samples
-            .map(|(at, (path, from, to))| (path, KeptHash { from, to, row }, at))
+            .map(|(at, (path, from, to))| {
+                let row = path.row();
+                (path, KeptHash { from, to, row }, at)
+            })
             .collect();
         order.sort_by(|a, b| a.0.cmp(&b.0).then(a.2.cmp(&b.2)));
         Ok(Self {

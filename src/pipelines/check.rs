@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Models, filter_infos, load_pipeline_leniently};
-use crate::core::{ConfigError, Problem};
+use crate::core::{ConfigError, ManifestEntry, Problem};
 use crate::io::read_manifest;
 use crate::models::{ModelStatus, ModelStore};
 use crate::runtime::load_library;
@@ -55,10 +55,7 @@ pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckRe
                     .notes
                     .push(format!("{manifest}: {} videos", read.entries.len()));
                 found.problems.extend(read.problems);
-                let local = read
-                    .entries
-                    .iter()
-                    .filter_map(|entry| entry.local_path.as_ref());
+                let local = read.entries.iter().filter_map(ManifestEntry::local_path);
                 for path in local.filter(|path| !path.is_file()) {
                     let what = format!("no such file: {}", path.display());
                     found.problems.push(Problem::new(manifest, what));

@@ -33,8 +33,10 @@ pub struct Plan {
     pub missing_models: Vec<String>,
     /// Videos in the manifest.
     pub videos: u64,
-    /// Videos that earlier runs finished.
+    /// Videos that earlier runs finished and whose results stand.
     pub videos_done: u64,
+    /// Videos whose results are taken over from chunks that have to be made anew.
+    pub videos_taken_over: u64,
     /// Chunks with a finished shard, and all.
     pub chunks_done: (usize, usize),
     /// Where it writes.
@@ -47,7 +49,7 @@ pub struct Plan {
 /// What would stop the run before its first video, but for missing weights.
 pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
     let prepared = prepare(request)?;
-    let chunks = prepared.chunks()?;
+    let chunks = prepared.chunks(prepared.dir.info()?.as_ref())?;
     let Prepared {
         config,
         entries,
@@ -113,6 +115,7 @@ pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
         missing_models,
         videos: entries.len() as u64,
         videos_done: chunks.num_committed(),
+        videos_taken_over: chunks.num_salvageable()?,
         chunks_done: chunks.num_done(),
         out: dir.root().to_owned(),
     })

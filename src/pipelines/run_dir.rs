@@ -110,6 +110,19 @@ impl RunDir {
             .transpose()
     }
 
+    /// What `run.json` says, for verbs that need a run.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn known_info(&self) -> Result<RunInfo, FatalError> {
+        self.info()?.ok_or_else(|| {
+            FatalError::Refused(format!(
+                "{}: holds no run; name the folder that `run --out` was given",
+                self.root.display()
+            ))
+        })
+    }
+
     /// Writes `run.json`; refuses a folder that holds another pipeline's run.
     ///
     /// # Errors

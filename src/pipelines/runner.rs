@@ -1,13 +1,13 @@
 //! One run from config and manifest to shards and report; the same request continues it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::edit_pairs::EditPairs;
 use super::run_dir::{RunDir, RunInfo};
-use super::shards::{Chunks, root_key};
+use super::shards::{ChunkPlan, Chunks};
 use super::sink::RunSink;
 use super::{EndpointUsage, FilterInfo, Models, filter_infos, load_pipeline};
 use crate::config::{Config, JudgeBackend, Limits, Workers};
@@ -26,18 +26,20 @@ use crate::vision::heat_map;
 
 /// Longer side of a heat map in the report, pixels.
 const HEAT_MAP_SIDE_PX: u32 = 360;
+/// Name of this process's files of the commit log; the folder's lock makes it the only one.
+pub(super) const LEDGER_WRITER: &str = "main";
 /// Time an item may be late before its worker process is given up.
 const HANG_GRACE: Duration = Duration::from_secs(30);
 
 /// What the user asks for.
 #[derive(Clone, Debug)]
 pub struct RunRequest {
-    /// Pipeline file or built-in name.
-    pub pipeline: String,
+    /// Pipeline file or built-in name; none takes the settings of the run in `out`.
+    pub pipeline: Option<String>,
     /// `--set` assignments.
     pub sets: Vec<String>,
-    /// Manifest file, folder, pattern or video.
-    pub manifest: String,
+    /// Manifest file, folder, pattern or video; none takes that of the run in `out`.
+    pub manifest: Option<String>,
     /// Output folder.
     pub out: PathBuf,
     /// Videos at once; none = one per core.
@@ -64,10 +66,12 @@ pub struct RunResult {
 /// A request with its files read and checked.
 pub(super) struct Prepared {
     pub(super) config: Arc<Config>,
-    pub(super) entries: Vec<ManifestEntry>,
+    pub(super) entries: Arc<Vec<ManifestEntry>>,
     pub(super) dir: RunDir,
     pub(super) stages: EditPairs,
     pub(super) models: Models,
+    memo: Memo,
+    jobs: usize,
     pub(super) filters: Vec<FilterInfo>,
     pub(super) columns: RowColumns,
     pub(super) context: RowContext,
@@ -77,16 +81,24 @@ pub(super) struct Prepared {
 
 /// Reads and checks everything a run needs; writes nothing.
 pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
-    let config = Arc::new(load_pipeline(&request.pipeline, &request.sets)?.config);
-    let manifest = read_manifest(&request.manifest)?;
+    let dir = RunDir::new(&request.out);
+    let (config, named) = match &request.pipeline {
+        Some(pipeline) => (load_pipeline(pipeline, &request.sets)?.config, None),
+        None => {
+            let info = dir.known_info()?;
+            (info.config, Some(info.manifest))
+        }
+    };
+    let config = Arc::new(config);
+    let named = request.manifest.clone().or(named).unwrap_or_default();
+    let manifest = read_manifest(&named)?;
     if !manifest.problems.is_empty() {
         return Err(ConfigError(manifest.problems).into());
     }
     if manifest.entries.is_empty() {
-        return Err(ConfigError::one(&*request.manifest, "holds no videos").into());
+        return Err(ConfigError::one(&*named, "holds no videos").into());
     }
-    let entries = manifest.entries;
-    let dir = RunDir::new(&request.out);
+    let entries = Arc::new(manifest.entries);
     let store = Arc::new(ModelStore::default());
     let models = Models::new(Arc::clone(&config), store)?;
     let memo = Memo::open(&dir.cache());
@@ -130,7 +142,7 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash,
         fingerprint: fingerprint.as_str().to_owned(),
-        manifest: request.manifest.clone(),
+        manifest: named,
         manifest_rows: entries.len() as u32,
         config: Config::clone(&config),
         models: model_refs,
@@ -144,6 +156,8 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         dir,
         stages,
         models,
+        memo,
+        jobs,
         filters,
         columns,
         context,
@@ -171,17 +185,19 @@ impl Prepared {
         Ok(())
     }
 
-    /// What the folder already holds of this run.
-    pub(super) fn chunks(&self) -> Result<Chunks, FatalError> {
-        Chunks::restore(
-            &self.dir,
-            &self.config.pipeline,
-            self.columns.clone(),
-            self.config.output.chunk_rows,
-            self.config.duplicate.max_distance_bits,
-            &self.entries,
-            &self.fingerprint,
-        )
+    /// What the folder already holds of this run; `before` is its `run.json`.
+    pub(super) fn chunks(&self, before: Option<&RunInfo>) -> Result<Chunks, FatalError> {
+        let plan = ChunkPlan {
+            dir: self.dir.clone(),
+            pipeline: self.config.pipeline.clone(),
+            columns: self.columns.clone(),
+            chunk_rows: self.config.output.chunk_rows,
+            max_distance_bits: self.config.duplicate.max_distance_bits,
+            entries: Arc::clone(&self.entries),
+            run: self.fingerprint.clone(),
+        };
+        let is_same_run = before.is_some_and(|info| info.fingerprint == self.info.fingerprint);
+        Chunks::restore(plan, is_same_run)
     }
 }
 
@@ -194,50 +210,92 @@ pub fn run(
     request: &RunRequest,
     stop: &Stop,
     started: &mut dyn FnMut(&Arc<Monitor>),
-    hung: impl Fn(&Activity) + Send + 'static,
+    hung: impl Fn(&Activity) + Clone + Send + 'static,
 ) -> Result<RunResult, FatalError> {
     let prepared = prepare(request)?;
     prepared.require_weights()?;
-    store::create_dir(prepared.dir.root())?;
-    let lock = store::lock_dir(prepared.dir.root())?;
-    prepared.dir.prepare()?;
-    let before = prepared.dir.info()?;
-    prepared.dir.claim(&prepared.info)?;
-    let mut chunks = prepared.chunks()?;
+    let dir = &prepared.dir;
+    store::create_dir(dir.root())?;
+    let lock = store::lock_dir(dir.root())?;
+    dir.prepare()?;
+    let before = dir.info()?;
+    dir.claim(&prepared.info)?;
+    let mut chunks = prepared.chunks(before.as_ref())?;
+    let mut ledger = Ledger::open(&dir.ledger(), LEDGER_WRITER)?;
+    chunks.salvage_stale(&mut ledger)?;
     chunks.set_strays_aside(before.as_ref())?;
     chunks.remove_orphans()?;
+    chunks.assemble_ready(&mut ledger)?;
 
-    let Prepared {
-        config,
-        entries,
-        dir,
-        stages,
-        models,
-        filters,
-        columns,
-        context,
-        fingerprint,
-        ..
-    } = prepared;
+    let runner = if request.is_sequential {
+        Runner::Sequential
+    } else {
+        Runner::Threaded
+    };
+    let mut ended;
+    loop {
+        let before = chunks.num_committed();
+        ended = pass(
+            &prepared,
+            runner,
+            stop,
+            started,
+            hung.clone(),
+            &mut chunks,
+            &mut ledger,
+        )?;
+        // A chunk may turn out to be damaged when it is its turn: its rows are open again.
+        let is_over = chunks.is_complete() || chunks.num_committed() <= before;
+        if is_over || ended != Ended::Complete {
+            break;
+        }
+    }
+
+    chunks.check_counts()?;
+    let usage = prepared.models.usage();
+    if let Some(usage) = &usage {
+        // Costs of this run only, so they stand apart from the results, which reruns repeat.
+        let line = format!("{}\n", serde_json::json!(usage));
+        store::Appender::open(&dir.endpoint_usage())?.append(line.as_bytes())?;
+    }
+    let funnel = chunks.funnel();
+    report(&prepared, &funnel, &chunks)?;
+    drop(lock);
+    Ok(RunResult {
+        funnel,
+        ended,
+        shards: chunks.shard_paths(),
+        endpoint_usage: usage,
+        dir: prepared.dir,
+    })
+}
+
+/// One run of the chain over all rows that need work.
+fn pass(
+    prepared: &Prepared,
+    runner: Runner,
+    stop: &Stop,
+    started: &mut dyn FnMut(&Arc<Monitor>),
+    hung: impl Fn(&Activity) + Send + 'static,
+    chunks: &mut Chunks,
+    ledger: &mut Ledger,
+) -> Result<Ended, FatalError> {
+    let (config, dir) = (&prepared.config, &prepared.dir);
     let monitor = Monitor::with_in_flight(
-        entries.len() as u64,
+        prepared.entries.len() as u64,
         chunks.num_committed(),
         InFlight::open(&in_flight_path(dir.root()))?,
     );
     let _watchdog = Watchdog::start(&monitor, HANG_GRACE, hung)?;
     started(&monitor);
-
-    let mut ledger = Ledger::open(&dir.ledger(), "main")?;
-    chunks.assemble_ready(&mut ledger)?;
-    let open_rows: BTreeSet<u32> = (0..entries.len() as u32)
-        .filter(|row| !chunks.is_committed(*row))
-        .collect();
-    let roots = entries.into_iter().zip(0_u32..).filter_map(|(entry, row)| {
-        open_rows.contains(&row).then(|| Root {
+    let entries = Arc::clone(&prepared.entries);
+    let roots = chunks.open_roots().filter_map(move |(row, key)| {
+        let entry = entries.get(row as usize)?;
+        Some(Root {
             row,
-            key: root_key(&entry),
+            key,
             label: entry.uri.clone(),
-            item: entry,
+            item: entry.clone(),
         })
     });
     let options = RunOptions {
@@ -248,50 +306,28 @@ pub fn run(
         alone: suspects(dir.root())?,
         ..RunOptions::default()
     };
-    let runner = if request.is_sequential {
-        Runner::Sequential
-    } else {
-        Runner::Threaded
-    };
+    let (models, memo) = (&prepared.models, &prepared.memo);
+    let stages = EditPairs::new(config, models, memo, &dir.tmp(), prepared.jobs)?;
     let mut sink = RunSink {
-        columns: &columns,
-        context: &context,
-        fingerprint: &fingerprint,
-        ledger: &mut ledger,
-        chunks: &mut chunks,
+        columns: &prepared.columns,
+        context: &prepared.context,
+        fingerprint: &prepared.fingerprint,
+        ledger,
+        chunks,
         open: BTreeMap::new(),
     };
-    let summary = stages
-        .chain(roots)
-        .run(runner, &options, &monitor, &mut sink)?;
-
-    chunks.check_counts()?;
-    let usage = models.usage();
-    if let Some(usage) = &usage {
-        // Costs of this run only, so they stand apart from the results, which reruns repeat.
-        let line = format!("{}\n", serde_json::json!(usage));
-        store::Appender::open(&dir.endpoint_usage())?.append(line.as_bytes())?;
-    }
-    let funnel = chunks.funnel();
-    report(&dir, &config, &context, &filters, &funnel, &chunks)?;
-    drop(lock);
-    Ok(RunResult {
-        funnel,
-        ended: summary.ended,
-        shards: chunks.shard_paths(),
-        endpoint_usage: usage,
-        dir,
-    })
+    let chain = stages.chain(roots);
+    Ok(chain.run(runner, &options, &monitor, &mut sink)?.ended)
 }
 
-fn report(
-    dir: &RunDir,
-    config: &Config,
-    context: &RowContext,
-    filters: &[FilterInfo],
-    funnel: &Funnel,
-    chunks: &Chunks,
-) -> Result<(), FatalError> {
+fn report(prepared: &Prepared, funnel: &Funnel, chunks: &Chunks) -> Result<(), FatalError> {
+    let Prepared {
+        dir,
+        config,
+        context,
+        filters,
+        ..
+    } = prepared;
     let shards = chunks.shard_paths();
     let (done, all) = chunks.num_done();
     let mut facts = vec![

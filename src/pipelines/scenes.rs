@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{detector_factory, load_pipeline};
 use crate::config::Config;
 use crate::core::{
-    ByteBudget, ErrorKind, FatalError, ItemError, ItemPath, ManifestEntry, Scene, SceneList,
+    ByteBudget, ErrorKind, FatalError, ItemError, ItemPath, ManifestEntry, Place, Scene, SceneList,
     SceneSpan, Video,
 };
 use crate::engine::{ItemContext, Outbox, Outcome, Stage, Worker};
@@ -142,7 +142,7 @@ impl Finder<'_> {
             uri: path.to_string_lossy().into_owned(),
             license: None,
             source: None,
-            local_path: Some(path.to_owned()),
+            place: Place::At(path.into()),
         };
         let videos = collect(&context, |out| self.ingest.process(entry, out))?;
         let video = videos.into_iter().next().ok_or_else(|| {

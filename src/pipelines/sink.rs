@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::shards::Chunks;
-use crate::core::{
-    FatalError, Fingerprint, Hasher, ItemError, ItemPath, Key, RootCounts, Sample, VideoId,
-};
+use super::shards::{Chunks, spool_key};
+use crate::core::{FatalError, Fingerprint, ItemError, ItemPath, RootCounts, Sample, VideoId};
 use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
 
@@ -32,11 +30,7 @@ impl RunSink<'_> {
         match self.open.entry(root.row) {
             std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
-                // Runs of other settings must not write to the same name.
-                let name = Hasher::new("spool")
-                    .str(self.fingerprint.as_str())
-                    .str(&root.key);
-                let key = Key::from_hash(name.finish()).as_str().to_owned();
+                let key = spool_key(self.fingerprint, &root.key);
                 let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &key)?;
                 Ok(free.insert(OpenRoot {
                     spool,
@@ -121,7 +115,6 @@ impl Sink<Sample> for RunSink<'_> {
             fp: self.fingerprint.clone(),
             video_id: open.video_id,
             funnel: counts.clone(),
-            spool: None,
             extra,
         };
         self.ledger.append(&LedgerLine::Root(line))?;

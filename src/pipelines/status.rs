@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::run_dir::RunDir;
 use crate::core::{FatalError, Funnel};
-use crate::engine::{Ledger, LedgerLine};
+use crate::engine::{ChunkFiles, Ledger, LedgerLine};
 use crate::store;
 
 /// The state of a run.
@@ -37,42 +37,48 @@ pub struct Status {
 /// When the folder holds no run.
 pub fn status(out: &Path) -> Result<Status, FatalError> {
     let dir = RunDir::new(out);
-    let Some(info) = dir.info()? else {
-        return Err(FatalError::Refused(format!(
-            "{}: holds no run",
-            out.display()
-        )));
-    };
+    let info = dir.known_info()?;
     // The newest line of a row or chunk counts: older ones are of other settings.
     let mut chunks = BTreeMap::new();
-    let mut rows: BTreeMap<u32, (u32, Funnel)> = BTreeMap::new();
-    let chunk_rows = info.config.output.chunk_rows;
-    Ledger::read(&dir.ledger(), |line| match line {
-        LedgerLine::Root(line) => {
-            rows.insert(line.row, (line.chunk, line.funnel));
-        }
-        LedgerLine::Chunk(line) => {
-            rows.retain(|row, _| row / chunk_rows != line.chunk);
+    Ledger::read_chunks(&dir.ledger(), |line| match line {
+        LedgerLine::Chunk(line) if line.run.as_str() == info.fingerprint => {
             chunks.insert(line.chunk, (line.shard.is_some(), line.rows, line.funnel));
         }
+        LedgerLine::Chunk(line) => drop(chunks.remove(&line.chunk)),
+        LedgerLine::Reopen(line) => drop(chunks.remove(&line.chunk)),
+        LedgerLine::Root(_) | LedgerLine::Samples(_) => {}
     })?;
+    let chunk_rows = u64::from(info.config.output.chunk_rows);
+    let manifest_rows = u64::from(info.manifest_rows);
     let mut funnel = Funnel::default();
-    let (mut shards, mut num_rows, mut done) = (0, 0, rows.len() as u64);
+    let (mut shards, mut num_rows, mut done) = (0, 0, 0);
     for (chunk, (has_shard, count, counts)) in &chunks {
         shards += u64::from(*has_shard);
         num_rows += count;
-        let first = u64::from(*chunk) * u64::from(chunk_rows);
-        done += u64::from(chunk_rows).min(u64::from(info.manifest_rows).saturating_sub(first));
+        let first = u64::from(*chunk) * chunk_rows;
+        done += chunk_rows.min(manifest_rows.saturating_sub(first));
         funnel.merge(counts);
     }
-    for (_, counts) in rows.values() {
-        funnel.merge(counts);
+    let files = ChunkFiles::list(&dir.ledger())?;
+    for chunk in files.chunks().filter(|chunk| !chunks.contains_key(chunk)) {
+        let mut rows = BTreeMap::new();
+        files.roots(chunk, |line| match line {
+            LedgerLine::Root(line) if line.fp.as_str() == info.fingerprint => {
+                rows.insert(line.row, (line.root, line.funnel));
+            }
+            LedgerLine::Reopen(line) => rows.retain(|_, (root, _)| !line.roots.contains(root)),
+            _ => {}
+        })?;
+        done += rows.len() as u64;
+        for (_, counts) in rows.values() {
+            funnel.merge(counts);
+        }
     }
     Ok(Status {
         pipeline: info.pipeline,
         version: info.version,
-        videos: u64::from(info.manifest_rows),
-        videos_done: done.min(u64::from(info.manifest_rows)),
+        videos: manifest_rows,
+        videos_done: done.min(manifest_rows),
         shards,
         rows: num_rows,
         is_running: store::lock_dir(out).is_err(),

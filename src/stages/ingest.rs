@@ -54,8 +54,8 @@ impl Worker for Ingest {
         entry: ManifestEntry,
         out: &mut Outbox<'_, Arc<Video>>,
     ) -> Result<(), ItemError> {
-        let file = if let Some(path) = &entry.local_path {
-            LocalFile::kept(path.clone())
+        let file = if let Some(path) = entry.local_path() {
+            LocalFile::kept(path)
         } else {
             let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
             LocalFile::temporary(fetched)

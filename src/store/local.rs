@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -196,9 +196,8 @@ impl Appender {
     /// # Errors
     /// [`FatalError::Disk`] with the path.
     pub fn open_lines(path: &Path) -> Result<Self, FatalError> {
-        let is_torn = read(path)?.is_some_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
         let mut file = Self::open(path)?;
-        if is_torn {
+        if is_torn(path).map_err(|e| FatalError::disk(path, e))? {
             file.append(b"\n")?;
         }
         Ok(file)
@@ -219,6 +218,18 @@ impl Appender {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether the last line of a file lacks its end.
+fn is_torn(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// The right to write into a run's folder; dropping gives it back, and so does the process's end.

@@ -29,6 +29,8 @@ mod run_edit_pairs;
 #[cfg(test)]
 mod run_folder;
 #[cfg(test)]
+mod salvage;
+#[cfg(test)]
 mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;

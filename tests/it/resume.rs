@@ -72,10 +72,8 @@ impl Setting {
 
     /// Waits until the commit log names this many finished videos, or the program has ended.
     fn wait_for_videos(&self, child: &mut Child, wanted: usize) {
-        let ledger = self.out.join("ledger/main.jsonl");
         while child.try_wait().unwrap().is_none() {
-            let text = std::fs::read_to_string(&ledger).unwrap_or_default();
-            if text.matches("\"kind\":\"root\"").count() >= wanted {
+            if committed_videos(&self.out) >= wanted {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -93,6 +91,17 @@ impl Setting {
             self.out.display()
         );
     }
+}
+
+/// Videos that the commit log names as finished.
+fn committed_videos(out: &Path) -> usize {
+    let Ok(ledger) = std::fs::read_dir(out.join("ledger")) else {
+        return 0;
+    };
+    let texts = ledger.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+    texts
+        .map(|text| text.matches("\"kind\":\"root\"").count())
+        .sum()
 }
 
 fn signal(name: &str, processes: &[u32]) {

@@ -1,15 +1,17 @@
 //! Lists of inputs: JSON lines, CSV, Parquet, a folder, a pattern or one video.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde_json::Value;
 
 use super::arrays;
-use crate::core::{ConfigError, ManifestEntry, Problem};
+use crate::core::{ConfigError, ManifestEntry, Place, Problem};
 
 const URI_NAMES: [&str; 4] = ["uri", "path", "url", "file_name"];
 const LICENSE_NAMES: [&str; 2] = ["license", "licence"];
@@ -25,7 +27,7 @@ const MEDIA: [&str; 29] = [
 /// Inputs in order, and what is wrong with the lines that gave none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
-    /// Usable inputs; local ones are paths, joined to the manifest's folder.
+    /// Usable inputs; local ones lie under the manifest's folder.
     pub entries: Vec<ManifestEntry>,
     /// Lines that could not be used, all of them, each with file and line.
     pub problems: Vec<Problem>,
@@ -99,17 +101,26 @@ fn fields(uri: Option<&str>, license: Option<&str>, source: Option<&str>) -> Fie
 
 struct Gathered {
     file: PathBuf,
+    /// The folder that paths in lines of the file start from.
+    folder: Arc<Path>,
+    /// The folder that files found by a search are named from.
+    searched: Arc<Path>,
     manifest: Manifest,
-    /// Where each uri was seen first.
-    seen: BTreeMap<String, String>,
+    /// The line where each place was seen first, by the place's hash: a million places are much.
+    seen: BTreeMap<u128, Option<u64>>,
+    /// Licences and sources, which repeat.
+    texts: BTreeSet<Arc<str>>,
 }
 
 impl Gathered {
     fn new(file: &Path) -> Self {
         Self {
             file: file.to_path_buf(),
+            folder: file.parent().unwrap_or(Path::new("")).into(),
+            searched: searched(file).into(),
             manifest: Manifest::default(),
             seen: BTreeMap::new(),
+            texts: BTreeSet::new(),
         }
     }
 
@@ -124,42 +135,54 @@ impl Gathered {
     }
 
     fn add(&mut self, line: Option<u64>, fields: Fields) {
-        let Some(uri) = fields.uri.clone() else {
+        let Some(uri) = fields.uri else {
             let what = "no uri; each line needs one of uri, path, url or file_name";
             return self.problem(line, what);
         };
-        let folder = line.and_then(|_| self.file.parent()).map(Path::to_path_buf);
-        let local_path = match resolve(&uri, folder.as_deref()) {
+        let place = match resolve(&uri, &self.folder) {
             Ok(path) => path,
             Err(what) => return self.problem(line, what),
         };
-        let place = local_path
-            .as_ref()
-            .map_or(uri.clone(), |path| path.display().to_string());
-        if let Some(first) = self.seen.get(&place) {
-            let what = format!("{uri} was already named at {first}; remove one of them");
-            return self.problem(line, what);
-        }
-        self.seen.insert(place, self.place(line));
-        let Fields {
-            license, source, ..
-        } = fields;
-        self.manifest.entries.push(ManifestEntry {
+        let license = fields.license.map(|text| self.shared(text));
+        let source = fields.source.map(|text| self.shared(text));
+        let entry = ManifestEntry {
             uri,
             license,
             source,
-            local_path,
-        });
+            place,
+        };
+        let seen_as = match entry.local_path() {
+            Some(path) => blake3::hash(path.as_os_str().as_encoded_bytes()),
+            None => blake3::hash(entry.uri.as_bytes()),
+        };
+        let seen_as = u128::from_le_bytes(*seen_as.as_bytes().first_chunk().unwrap_or(&[0; 16]));
+        if let Some(first) = self.seen.get(&seen_as) {
+            let (uri, first) = (&entry.uri, self.place(*first));
+            let what = format!("{uri} was already named at {first}; remove one of them");
+            return self.problem(line, what);
+        }
+        self.seen.insert(seen_as, line);
+        self.manifest.entries.push(entry);
+    }
+
+    /// One copy of a text that many rows have.
+    fn shared(&mut self, text: String) -> Arc<str> {
+        if let Some(known) = self.texts.get(text.as_str()) {
+            return Arc::clone(known);
+        }
+        let made: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&made));
+        made
     }
 
     fn add_path(&mut self, path: &Path) {
         // A file that was found is named from the folder that was searched, so that rows do not
         // depend on the machine.
-        let Some(uri) = path
-            .strip_prefix(searched(&self.file))
-            .unwrap_or(path)
-            .to_str()
-        else {
+        let (named, place) = match path.strip_prefix(&self.searched) {
+            Ok(named) => (named, Place::Under(Arc::clone(&self.searched))),
+            Err(_) => (path, Place::At(path.into())),
+        };
+        let Some(uri) = named.to_str() else {
             let place = path.display().to_string();
             let what = "the file's name is not UTF-8; rename it";
             return self.manifest.problems.push(Problem::new(place, what));
@@ -168,7 +191,7 @@ impl Gathered {
             uri: uri.to_owned(),
             license: None,
             source: None,
-            local_path: Some(path.to_path_buf()),
+            place,
         });
     }
 }
@@ -195,23 +218,16 @@ fn scheme(uri: &str) -> Option<String> {
     fits.then(|| scheme.to_ascii_lowercase())
 }
 
-/// Where a local file is, starting from `folder`; none for a web address.
-fn resolve(uri: &str, folder: Option<&Path>) -> Result<Option<PathBuf>, String> {
-    let local = match scheme(uri).as_deref() {
-        None => uri.to_owned(),
-        Some("http" | "https") => return Ok(None),
-        Some("file") => decode_file_url(uri)?,
-        Some(other) => {
-            return Err(format!(
-                "scheme {other}:// is not supported; use a local path, file:// or http(s)://"
-            ));
-        }
-    };
-    let joined = match folder {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.join(&local),
-        _ => PathBuf::from(&local),
-    };
-    Ok(Some(joined))
+/// Where the bytes of a uri are; paths start from `folder`.
+fn resolve(uri: &str, folder: &Arc<Path>) -> Result<Place, String> {
+    match scheme(uri).as_deref() {
+        None => Ok(Place::Under(Arc::clone(folder))),
+        Some("http" | "https") => Ok(Place::Remote),
+        Some("file") => Ok(Place::At(Path::new(&decode_file_url(uri)?).into())),
+        Some(other) => Err(format!(
+            "scheme {other}:// is not supported; use a local path, file:// or http(s)://"
+        )),
+    }
 }
 
 fn decode_file_url(uri: &str) -> Result<String, String> {
@@ -243,9 +259,19 @@ fn unreadable(path: &Path, error: impl std::fmt::Display) -> ConfigError {
 }
 
 fn read_json_lines(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = file.read_until(b'\n', &mut line);
+        if read.map_err(|error| unreadable(path, error))? == 0 {
+            break;
+        }
+        let line = match number {
+            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line),
+            _ => &line,
+        };
         if line.trim_ascii().is_empty() {
             continue;
         }

@@ -36,7 +36,7 @@ fn json_lines_name_every_bad_line() {
     let paths: Vec<_> = manifest
         .entries
         .iter()
-        .map(|e| e.local_path.clone())
+        .map(ManifestEntry::local_path)
         .collect();
     let joined = folder.path().join("a.mp4");
     assert_eq!(paths, [Some(joined), None, Some("/v/ä b.mp4".into())]);

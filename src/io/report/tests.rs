@@ -73,6 +73,7 @@ pub(in crate::io) fn run_in(folder: &Path) -> (Funnel, Vec<PathBuf>, Vec<PathBuf
         spool_dir: &folder.join("spool"),
         shard: &folder.join("shards/edit_pairs-00000.parquet"),
         rejects: &folder.join("rejects/00000.parquet"),
+        dropped: "dropped-00000.arrow",
     };
     let chunk = assemble_chunk(&job, &spools, &mut DuplicateIndex::new(Some(4))).unwrap();
     let rows = spools.len() as u64;

@@ -66,6 +66,7 @@ impl Chunk {
             spool_dir: self.folder.path(),
             shard: &self.folder.path().join("shards/edit_pairs-00000.parquet"),
             rejects: &self.folder.path().join("rejects/00000.parquet"),
+            dropped: "dropped-00000.arrow",
         };
         assemble_chunk(&job, spools, index)
     }
