@@ -63,6 +63,18 @@ pub(crate) fn print(request: &RunRequest, json: bool) -> anyhow::Result<Exit> {
             plan.videos_taken_over
         ))?;
     }
+    if plan.videos_measured > 0 {
+        say(format!(
+            "reused   measurements of {} videos, which are not decoded to be judged again",
+            plan.videos_measured
+        ))?;
+    }
+    if plan.videos_cut > 0 {
+        say(format!("reused   cuts of {} videos", plan.videos_cut))?;
+    }
+    if plan.has_answers {
+        say("reused   answers of the endpoint for the same pictures, prompt and model")?;
+    }
     for model in &plan.models {
         say(format!("model    {:<20}{}", model.role, model.model))?;
     }

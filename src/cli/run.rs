@@ -100,6 +100,7 @@ impl Run {
         if self.json {
             super::say_json(&serde_json::json!({
                 "funnel": result.funnel, "shards": result.shards, "out": result.dir.root(),
+                "reused": result.reused,
             }))?;
         } else {
             Self::print(&result)?;
@@ -128,6 +129,9 @@ impl Run {
                 "nothing was rejected, but nothing came through; the report tells what failed"
             })?;
         }
+        if let Some(reused) = reused(&result.reused) {
+            say(format!("reused   {reused} of earlier runs"))?;
+        }
         say(format!("report   {out}/report.html"))?;
         if let Some(usage) = result.endpoint_usage {
             say(format!(
@@ -143,6 +147,21 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Remembered results in words, such as `measurements of 12 videos, 30 answers`.
+fn reused(counts: &std::collections::BTreeMap<String, u64>) -> Option<String> {
+    let count = |name: &str| counts.get(name).copied().unwrap_or(0);
+    let parts = [
+        (count("measured"), "measurements of # videos"),
+        (count("split"), "cuts of # videos"),
+        (count("instruct") + count("judge"), "# answers"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, text)| text.replace('#', &count.to_string()))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Lets a worker process do a run and watches over it. This process holds no state: a crash of native

@@ -11,6 +11,7 @@ use super::budget::Permit;
 use super::geometry::BoxPx;
 use super::id::{Hasher, SampleId, SceneId, VideoId};
 use super::image::Rgb8;
+use super::record::Trace;
 use super::score::{Score, Scores};
 use super::time::{FrameIndex, Pts, Span, TimeBase};
 
@@ -202,6 +203,8 @@ pub struct Scene {
     pub samples: Arc<SceneSamples>,
     /// What scene filters measured.
     pub scores: Scores,
+    /// Where its numbers come from or go to.
+    pub trace: Trace,
 }
 
 impl Scene {

@@ -11,6 +11,7 @@ mod id;
 mod image;
 mod item;
 mod mask;
+mod record;
 mod scene_list;
 mod score;
 mod time;
@@ -28,6 +29,7 @@ pub use item::{
     SceneStats, Video, VideoInfo,
 };
 pub use mask::{Mask, Rle};
+pub use record::{PairRecord, Proposal, Ranges, Recorder, SceneRecord, Trace, VideoRecord};
 pub use scene_list::{FrameScore, SceneList, SceneSpan};
 pub use score::{Range, Score, Scores};
 pub use time::{FrameIndex, Point, Pts, Span, TimeBase};

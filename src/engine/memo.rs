@@ -1,8 +1,8 @@
 //! Values of costly computations, kept on disk under a hash of everything they depend on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,8 +18,8 @@ pub struct Memo(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     folder: PathBuf,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    /// How often a value was found, by stage.
+    found: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Memo {
@@ -27,28 +27,38 @@ impl Memo {
     pub fn open(folder: &Path) -> Self {
         Self(Arc::new(Inner {
             folder: folder.to_owned(),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            found: Mutex::default(),
         }))
     }
 
     /// The value of a key; none if there is none, or a damaged one, or one of another shape.
     pub fn get<V: DeserializeOwned>(&self, stage: &str, key: &Key) -> Option<V> {
+        self.get_if(stage, key, |_| true)
+    }
+
+    /// [`Memo::get`] for a value that serves only if `suits` says so.
+    pub fn get_if<V: DeserializeOwned>(
+        &self,
+        stage: &str,
+        key: &Key,
+        suits: impl FnOnce(&V) -> bool,
+    ) -> Option<V> {
+        let value = self.peek(stage, key).filter(suits)?;
+        let mut found = self.0.found.lock().unwrap_or_else(PoisonError::into_inner);
+        *found.entry(stage.to_owned()).or_default() += 1;
+        Some(value)
+    }
+
+    /// The same as [`Memo::get`], for looking ahead: it does not count as used.
+    pub fn peek<V: DeserializeOwned>(&self, stage: &str, key: &Key) -> Option<V> {
         let path = self.path(stage, key);
-        let value = match store::read(&path) {
+        match store::read(&path) {
             Ok(bytes) => bytes.and_then(|bytes| unsealed(&bytes, &path)),
             Err(error) => {
                 tracing::warn!("{error}; the value is computed again");
                 None
             }
-        };
-        let counter = if value.is_some() {
-            &self.0.hits
-        } else {
-            &self.0.misses
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        value
+        }
     }
 
     /// Keeps the value of a key, whole and durable.
@@ -67,13 +77,10 @@ impl Memo {
         })
     }
 
-    /// How often a value was found since [`Memo::open`].
-    pub fn hits(&self) -> u64 {
-        self.0.hits.load(Ordering::Relaxed)
-    }
-    /// How often a value was not found since [`Memo::open`].
-    pub fn misses(&self) -> u64 {
-        self.0.misses.load(Ordering::Relaxed)
+    /// How often a value was used since [`Memo::open`], by stage.
+    pub fn used(&self) -> BTreeMap<String, u64> {
+        let found = self.0.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.clone()
     }
 
     fn path(&self, stage: &str, key: &Key) -> PathBuf {
@@ -112,7 +119,9 @@ mod tests {
         let memo = Memo::open(folder.path());
         assert_eq!(memo.get("split", &key), Some(vec![1_u32, 2]));
         assert_eq!(memo.get::<Vec<u32>>("judge", &key), None);
-        assert_eq!((memo.hits(), memo.misses()), (1, 1));
+        let nothing = memo.get_if("split", &key, |value: &Vec<u32>| value.is_empty());
+        assert_eq!(nothing, None);
+        assert_eq!(memo.used(), BTreeMap::from([("split".to_owned(), 1)]));
 
         let path = memo.path("split", &key);
         let text = String::from_utf8(store::read(&path).unwrap().unwrap()).unwrap();

@@ -122,6 +122,7 @@ impl SceneMaker {
                 permit: None,
             }),
             scores: Scores::default(),
+            trace: Trace::None,
         }
     }
 }

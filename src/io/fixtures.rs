@@ -76,6 +76,7 @@ pub(super) fn scene(name: &str) -> Arc<Scene> {
             permit: None,
         }),
         scores: Scores::default(),
+        trace: Trace::None,
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Models, range};
 use crate::config::{Config, ImageFormat, InstructionWriter, Mode};
-use crate::core::{ByteBudget, FatalError, Fingerprint, ManifestEntry, Sample};
+use crate::core::{ByteBudget, FatalError, Fingerprint, ManifestEntry, Ranges, Sample};
 use crate::engine::{Chain, Memo, Root, Stage};
 use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS, in_cost_order};
 use crate::media::FetchOptions;
@@ -20,6 +20,7 @@ use crate::stages::ingest::Ingest;
 use crate::stages::instruct::Instruct;
 use crate::stages::judge::Judge;
 use crate::stages::propose_pairs::ProposePairs;
+use crate::stages::recall::Recall;
 use crate::stages::screen::{Bound, Screen};
 use crate::stages::split::Split;
 
@@ -70,18 +71,24 @@ impl EditPairs {
         let is_measured = config.instruct.writer == InstructionWriter::Template;
         let rejects = config.output.mode == Mode::Drop;
         let source = Arc::new(models.clone());
-        Ok(Self {
-            ingest: Ingest {
-                download_dir: download_dir.to_owned(),
-                fetch: FetchOptions {
-                    max_bytes: config.ingest.download_max_bytes.as_u64(),
-                    timeout_secs: config.ingest.download_secs as u64,
-                    allow_private_addresses: config.ingest.allow_private_addresses,
-                },
-                crop_black_bars: config.ingest.crop_black_bars,
-                workers: config.workers.ingest.unwrap_or(1),
+        let propose_pairs = ProposePairs {
+            min_gap_secs: config.propose_pairs.gap_secs.min,
+            max_gap_secs: config.propose_pairs.gap_secs.max,
+            max_per_scene: config.propose_pairs.max_per_scene,
+        };
+        let ingest = Ingest {
+            download_dir: download_dir.to_owned(),
+            fetch: FetchOptions {
+                max_bytes: config.ingest.download_max_bytes.as_u64(),
+                timeout_secs: config.ingest.download_secs as u64,
+                allow_private_addresses: config.ingest.allow_private_addresses,
             },
+            crop_black_bars: config.ingest.crop_black_bars,
+            workers: config.workers.ingest.unwrap_or(1),
+        };
+        Ok(Self {
             split: Split {
+                source_identity: ingest.fingerprint().as_str().to_owned(),
                 detector,
                 detector_identity,
                 min_scene_secs: config.split.min_scene_secs,
@@ -95,8 +102,16 @@ impl EditPairs {
                 measures: true,
                 keep_scores: false,
                 memo: Some(memo.clone()),
+                recall: Some(Recall {
+                    identity: models.measuring_identity()?,
+                    scene: ranges(&bound(config, SCENE_FILTERS)),
+                    pair: ranges(&bound(config, PAIR_FILTERS)),
+                    rejects,
+                    proposal: propose_pairs.fingerprint(),
+                }),
                 budget: ByteBudget::new(memory_bytes / 2),
             },
+            ingest,
             screen_scenes: Screen {
                 name: "screen_scenes",
                 filters: bound(config, SCENE_FILTERS),
@@ -104,11 +119,7 @@ impl EditPairs {
                 workers: 1,
                 models: source.clone(),
             },
-            propose_pairs: ProposePairs {
-                min_gap_secs: config.propose_pairs.gap_secs.min,
-                max_gap_secs: config.propose_pairs.gap_secs.max,
-                max_per_scene: config.propose_pairs.max_per_scene,
-            },
+            propose_pairs,
             screen_pairs: Screen {
                 name: "screen_pairs",
                 filters: bound(config, PAIR_FILTERS),
@@ -201,6 +212,11 @@ impl EditPairs {
             .then(self.judge)
             .then(self.encode)
     }
+}
+
+fn ranges<T>(filters: &[Bound<T>]) -> Ranges {
+    let ranges = filters.iter().map(|bound| (bound.def.name, bound.range));
+    ranges.collect()
 }
 
 /// The filters that are switched on, cheap ones first, with their ranges.

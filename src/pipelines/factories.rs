@@ -130,6 +130,18 @@ impl Models {
         Ok(refs)
     }
 
+    /// What filters measure with: a number of another version or by another model is another one.
+    ///
+    /// # Errors
+    /// When a model is unknown.
+    pub fn measuring_identity(&self) -> Result<String, FatalError> {
+        let choice = self.config.filters.get("similarity_window");
+        let embeds = choice.and_then(|choice| choice.enabled).unwrap_or(true);
+        let embedder = embeds.then(|| self.store.digest(&self.config.models.embedder));
+        let embedder = embedder.transpose()?.unwrap_or_default();
+        Ok(format!("{} {embedder}", env!("CARGO_PKG_VERSION")))
+    }
+
     /// The instruction writer's factory and identity.
     ///
     /// # Errors

@@ -3,9 +3,12 @@
 use serde::Serialize;
 
 use super::runner::{Prepared, RunRequest, prepare};
+use super::shards::Chunks;
 use super::{FilterInfo, Models};
 use crate::core::{FatalError, ModelRef};
 use crate::models::{ModelStatus, ModelStore};
+use crate::stages::recall::Remembered;
+use crate::stages::split::Split;
 
 /// One stage of a plan.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +40,14 @@ pub struct Plan {
     pub videos_done: u64,
     /// Videos whose results are taken over from chunks that have to be made anew.
     pub videos_taken_over: u64,
+    /// Of the other videos, about how many need not be decoded to be judged: what was measured of
+    /// them is remembered and enough.
+    pub videos_measured: u64,
+    /// Of the rest, about how many have remembered cuts.
+    pub videos_cut: u64,
+    /// Whether answers of an endpoint are remembered; they are used again for the same pictures,
+    /// prompt and model.
+    pub has_answers: bool,
     /// Chunks with a finished shard, and all.
     pub chunks_done: (usize, usize),
     /// Where it writes.
@@ -59,6 +70,7 @@ pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
         info,
         ..
     } = prepared;
+    let (videos_measured, videos_cut) = remembered(&chunks, &stages.split)?;
     let store = ModelStore::default();
     let embeds = filters
         .iter()
@@ -116,7 +128,40 @@ pub fn plan(request: &RunRequest) -> Result<Plan, FatalError> {
         videos: entries.len() as u64,
         videos_done: chunks.num_committed(),
         videos_taken_over: chunks.num_salvageable()?,
+        videos_measured,
+        videos_cut,
+        has_answers: info
+            .prompts
+            .iter()
+            .any(|(stage, _)| dir.cache().join(stage).is_dir()),
         chunks_done: chunks.num_done(),
         out: dir.root().to_owned(),
     })
+}
+
+/// Chunks that are looked at to tell what is remembered; more would take long and say the same.
+const MAX_CHUNKS_LOOKED_AT: u32 = 64;
+
+/// How many open videos have remembered measurements, and how many others remembered cuts; counted in
+/// some chunks and scaled up where there are many.
+fn remembered(chunks: &Chunks, split: &Split) -> Result<(u64, u64), FatalError> {
+    let open = chunks.open_chunks();
+    let step = (open.len() as u32).div_ceil(MAX_CHUNKS_LOOKED_AT).max(1) as usize;
+    let (mut measured, mut cut, mut seen, mut all) = (0, 0, 0, 0);
+    for (at, (chunk, rows)) in open.into_iter().enumerate() {
+        all += rows;
+        if at % step != 0 {
+            continue;
+        }
+        seen += rows;
+        for video in chunks.known_videos(chunk)? {
+            match split.remembered(&video) {
+                Remembered::Measurements => measured += 1,
+                Remembered::Cuts => cut += 1,
+                Remembered::Nothing => {}
+            }
+        }
+    }
+    let scaled = |count: u64| (count * all).checked_div(seen).unwrap_or(0);
+    Ok((scaled(measured), scaled(cut)))
 }

@@ -61,6 +61,9 @@ pub struct RunResult {
     pub dir: RunDir,
     /// What the endpoint was asked in this run, if there is one.
     pub endpoint_usage: Option<EndpointUsage>,
+    /// How many remembered results this run used, by what they are: `split` (cuts), `measured` (a
+    /// video's numbers), `instruct`, `judge` (answers).
+    pub reused: BTreeMap<String, u64>,
 }
 
 /// A request with its files read and checked.
@@ -266,6 +269,7 @@ pub fn run(
         ended,
         shards: chunks.shard_paths(),
         endpoint_usage: usage,
+        reused: prepared.memo.used(),
         dir: prepared.dir,
     })
 }

@@ -77,6 +77,8 @@ pub fn find_scenes(
         measures: false,
         keep_scores: request.keep_scores,
         memo: None,
+        recall: None,
+        source_identity: String::new(),
         budget: ByteBudget::new(u64::MAX),
     };
     let open = || {

@@ -72,9 +72,11 @@ impl Sink<Sample> for RunSink<'_> {
         rejection: &Rejection,
     ) -> Result<(), FatalError> {
         let (reason, score, detail) = (&rejection.reason, rejection.score, &rejection.detail);
-        self.open(root)?
-            .spool
-            .reject(path, stage, reason, score, detail)
+        let open = self.open(root)?;
+        if let (None, Some(id)) = (&open.video_id, detail.get("video_id")) {
+            open.video_id = serde_json::from_value(id.clone()).ok();
+        }
+        open.spool.reject(path, stage, reason, score, detail)
     }
 
     fn failed(

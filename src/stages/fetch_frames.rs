@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::core::{
     ByteBudget, FatalError, Fingerprint, Frame, FramePair, FrameRef, Hasher, ItemError,
-    PairCandidate, SampledFrame, Scene, SceneSamples, VideoId,
+    PairCandidate, SampledFrame, Scene, SceneSamples, Trace, VideoId,
 };
 use crate::engine::{Outbox, Stage, Worker};
 use crate::media::{FrameReader, OpenOptions};
@@ -102,6 +102,7 @@ impl FetchWorker {
         });
         let scene = Arc::new(Scene {
             samples,
+            trace: Trace::None,
             ..Scene::clone(&pair.scene)
         });
         out.emit(FramePair {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::core::{FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Scene, Score};
+use crate::core::{
+    ErrorKind, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, PairRecord, Proposal,
+    Scene, Score, Scores, Trace,
+};
 use crate::engine::{Outbox, Rejection, Stage, Worker};
 use crate::vision::{ChangeSketch, SketchDifference, sketch_difference};
 
@@ -42,7 +45,7 @@ impl Stage for ProposePairs {
 
 /// A possible pair and how promising it is.
 #[derive(Clone, Copy, Debug)]
-struct Proposal {
+struct Promising {
     from: usize,
     to: usize,
     promise: f32,
@@ -57,6 +60,47 @@ impl Worker for ProposePairs {
         scene: Scene,
         out: &mut Outbox<'_, PairCandidate>,
     ) -> Result<(), ItemError> {
+        let found = match &scene.trace {
+            Trace::Recorded(record) => record.proposal.clone(),
+            _ => self.propose(&scene),
+        };
+        if let Trace::Recording(recorder) = &scene.trace {
+            recorder.proposal(scene.index, found.clone());
+        }
+        match found {
+            Proposal::Pairs(pairs) => {
+                let scores = scene.scores.clone();
+                let scene = Arc::new(scene);
+                for PairRecord { from, to, .. } in pairs {
+                    let scene = Arc::clone(&scene);
+                    out.emit(PairCandidate {
+                        scene,
+                        from,
+                        to,
+                        scores: scores.clone(),
+                    });
+                }
+                Ok(())
+            }
+            Proposal::Nothing { reason, score } => {
+                let detail = super::screen::scene_detail(&scene, &scene.scores);
+                out.reject(Rejection {
+                    reason,
+                    score,
+                    detail,
+                });
+                Ok(())
+            }
+            Proposal::NotAsked => {
+                let what = "an earlier run proposed no pairs of this scene";
+                Err(ItemError::new(ErrorKind::Bug, what))
+            }
+        }
+    }
+}
+
+impl ProposePairs {
+    fn propose(&self, scene: &Scene) -> Proposal {
         let base = scene.video.info.time_base;
         let times: Vec<f64> = scene
             .samples
@@ -84,7 +128,7 @@ impl Worker for ProposePairs {
                 most_changed = most_changed.max(difference.changed_ratio);
                 let promise = promise(&difference);
                 if promise > 0.0 {
-                    proposals.push(Proposal { from, to, promise });
+                    proposals.push(Promising { from, to, promise });
                 }
             }
         }
@@ -94,27 +138,15 @@ impl Worker for ProposePairs {
             } else {
                 ("no_gap", None)
             };
-            let detail = super::screen::scene_detail(&scene, &scene.scores);
-            out.reject(Rejection {
-                reason: reason.to_owned(),
-                score,
-                detail,
-            });
-            return Ok(());
+            let reason = reason.to_owned();
+            return Proposal::Nothing { reason, score };
         }
         let chosen = spread(proposals, &times, self.max_per_scene);
-        let scores = scene.scores.clone();
-        let scene = Arc::new(scene);
-        for Proposal { from, to, .. } in chosen {
-            let scene = Arc::clone(&scene);
-            out.emit(PairCandidate {
-                scene,
-                from,
-                to,
-                scores: scores.clone(),
-            });
-        }
-        Ok(())
+        let pairs = chosen.into_iter().map(|Promising { from, to, .. }| {
+            let scores = Scores::default();
+            PairRecord { from, to, scores }
+        });
+        Proposal::Pairs(pairs.collect())
     }
 }
 
@@ -129,12 +161,12 @@ fn promise(difference: &SketchDifference) -> f32 {
 }
 
 /// The most promising pair of each of `count` equal stretches of time, in time order.
-fn spread(proposals: Vec<Proposal>, times: &[f64], count: usize) -> Vec<Proposal> {
+fn spread(proposals: Vec<Promising>, times: &[f64], count: usize) -> Vec<Promising> {
     let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return vec![];
     };
     let stretch_secs = ((last - first) / count as f64).max(f64::EPSILON);
-    let mut best: Vec<Option<Proposal>> = vec![None; count];
+    let mut best: Vec<Option<Promising>> = vec![None; count];
     for proposal in proposals {
         let middle = f64::midpoint(times[proposal.from], times[proposal.to]);
         let at = (((middle - first) / stretch_secs) as usize).min(count - 1);
@@ -142,7 +174,7 @@ fn spread(proposals: Vec<Proposal>, times: &[f64], count: usize) -> Vec<Proposal
             best[at] = Some(proposal);
         }
     }
-    let mut chosen: Vec<Proposal> = best.into_iter().flatten().collect();
+    let mut chosen: Vec<Promising> = best.into_iter().flatten().collect();
     chosen.sort_by_key(|proposal| (proposal.from, proposal.to));
     chosen
 }
@@ -173,7 +205,7 @@ mod tests {
     fn pairs_are_spread_over_time() {
         let times: Vec<f64> = (0..10).map(f64::from).collect();
         let all = (0..9)
-            .map(|n| Proposal {
+            .map(|n| Promising {
                 from: n,
                 to: n + 1,
                 promise: 1.0 + n as f32,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::core::{
-    ConfigError, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Range, Scene, Scores,
+    ConfigError, ErrorKind, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Proposal,
+    Range, Scene, Scores, Trace,
 };
 use crate::engine::{Outbox, Rejection, Stage, Worker};
 use crate::filters::{Filter, FilterContext, FilterDef, ModelSource};
@@ -16,6 +17,10 @@ pub trait Screened: Send + Sync + Sized + 'static {
     fn scores_mut(&mut self) -> &mut Scores;
     /// What to keep about a rejected one: its place and all its scores.
     fn detail(&self) -> Value;
+    /// What an earlier run measured: scores, if it is to be judged by them instead of by pixels.
+    fn recorded(&self) -> Option<&Scores>;
+    /// Says that all filters that had to be asked have measured.
+    fn measured(&self, is_kept: bool);
 }
 
 impl Screened for Scene {
@@ -24,6 +29,17 @@ impl Screened for Scene {
     }
     fn detail(&self) -> Value {
         scene_detail(self, &self.scores)
+    }
+    fn recorded(&self) -> Option<&Scores> {
+        match &self.trace {
+            Trace::Recorded(record) => Some(&record.scores),
+            _ => None,
+        }
+    }
+    fn measured(&self, is_kept: bool) {
+        if let Trace::Recording(recorder) = &self.trace {
+            recorder.scene(self.index, &self.scores, is_kept);
+        }
     }
 }
 
@@ -38,6 +54,22 @@ impl Screened for PairCandidate {
             self.to_frame().pts.0,
             &self.scores,
         )
+    }
+    fn recorded(&self) -> Option<&Scores> {
+        let Trace::Recorded(record) = &self.scene.trace else {
+            return None;
+        };
+        let Proposal::Pairs(pairs) = &record.proposal else {
+            return None;
+        };
+        let mut pairs = pairs.iter();
+        let pair = pairs.find(|pair| pair.from == self.from && pair.to == self.to);
+        pair.map(|pair| &pair.scores)
+    }
+    fn measured(&self, _is_kept: bool) {
+        if let Trace::Recording(recorder) = &self.scene.trace {
+            recorder.pair(self.scene.index, self.from, self.to, &self.scores);
+        }
     }
 }
 
@@ -138,11 +170,16 @@ impl<T: Screened> Worker for ScreenWorker<T> {
         let mut context = FilterContext::default();
         for (name, range, filter) in &mut self.filters {
             let name = *name;
-            let score = filter
-                .measure(&item, &mut context)
-                .map_err(|e| e.context(name))?;
+            let score = match item.recorded() {
+                Some(scores) => scores.get(name).ok_or_else(|| {
+                    ItemError::new(ErrorKind::Bug, "an earlier run did not measure it")
+                }),
+                None => filter.measure(&item, &mut context),
+            };
+            let score = score.map_err(|e| e.context(name))?;
             item.scores_mut().set(name, score);
             if self.rejects && !range.keeps(score) {
+                item.measured(false);
                 let detail = item.detail();
                 out.reject(Rejection {
                     reason: name.to_owned(),
@@ -152,6 +189,7 @@ impl<T: Screened> Worker for ScreenWorker<T> {
                 return Ok(());
             }
         }
+        item.measured(true);
         out.emit(item);
         Ok(())
     }

@@ -6,13 +6,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::cut_source::{CutSource, FoundCuts, Replay};
+use super::recall::{Recall, recalled_scene};
+use super::recorder::VideoRecorder;
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
 use crate::core::{
     ByteBudget, DamageReason, DamageSummary, ErrorKind, FatalError, Fingerprint, FrameIndex,
-    FrameScore, Hasher, ItemError, Key, Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score,
-    Scores, SizeRule, Span, Video,
+    FrameRef, FrameScore, Hasher, ItemError, Proposal, Pts, Rgb8, SampledFrame, Scene, SceneRecord,
+    SceneSamples, Score, Scores, SizeRule, Span, Trace, Video,
 };
 use crate::engine::{Memo, Outbox, Rejection, Stage, Worker};
 use crate::media::{LowResReader, OpenOptions};
@@ -33,6 +34,8 @@ pub type DetectorFactory =
 pub struct Split {
     /// Makes the detector.
     pub detector: DetectorFactory,
+    /// What the pictures depend on besides the file's bytes.
+    pub source_identity: String,
     /// Everything the detector's cuts depend on: name, settings, weights.
     pub detector_identity: String,
     /// Cuts sooner than this after the last one are ignored, seconds, unless the detector means
@@ -58,12 +61,14 @@ pub struct Split {
     pub keep_scores: bool,
     /// Remembers cuts, the costly part.
     pub memo: Option<Memo>,
+    /// What decides whether a video that was measured before can do without another pass.
+    pub recall: Option<Recall>,
     /// Bytes that sampled frames may take.
     pub budget: Arc<ByteBudget>,
 }
 
 impl Split {
-    fn cuts_fingerprint(&self) -> Hasher {
+    pub(super) fn cuts_fingerprint(&self) -> Hasher {
         Hasher::new("split")
             .int(LOGIC_VERSION)
             .str(&self.detector_identity)
@@ -102,115 +107,6 @@ impl Stage for Split {
 pub struct SplitWorker {
     stage: Split,
     detector: Box<dyn SceneDetector>,
-}
-
-/// What the memo keeps of a video.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct FoundCuts {
-    /// `(scene_end, scene_start, score)` in frames.
-    cuts: Vec<(u32, u32, f32)>,
-}
-
-/// Cuts from the memo, as if a detector found them without delay.
-struct Replay {
-    cuts: std::vec::IntoIter<(u32, u32, f32)>,
-}
-
-impl Replay {
-    /// Gives the cuts whose next scene has begun at `index`, as a detector would: later than the
-    /// cut, so that its frames are still undecided.
-    fn upto(&mut self, index: FrameIndex, out: &mut Vec<Cut>) {
-        while let Some((end, start, score)) = self.cuts.as_slice().first().copied()
-            && start <= index.0
-        {
-            out.push(Cut {
-                scene_end: FrameIndex(end),
-                scene_start: FrameIndex(start),
-                score,
-            });
-            self.cuts.next();
-        }
-    }
-
-    /// First frame that a cut still to come may belong to.
-    fn decided(&self, index: FrameIndex) -> FrameIndex {
-        let next = self.cuts.as_slice().first();
-        FrameIndex(next.map_or(index.0 + 1, |(end, ..)| (*end).min(index.0 + 1)))
-    }
-}
-
-/// Where cuts come from during one pass.
-enum CutSource<'a> {
-    Detector {
-        detector: &'a mut dyn SceneDetector,
-        found: Detections,
-        /// The frame before and its picture, kept where frames are left out.
-        last: Option<(FrameIndex, Rgb8)>,
-        /// The frames that it has not decided about, as it may report late.
-        undecided: VecDeque<FrameIndex>,
-    },
-    Replay(Replay),
-}
-
-impl CutSource<'_> {
-    /// Feeds the frame just decoded; gives new cuts and the first frame not yet decided.
-    fn frame(
-        &mut self,
-        index: FrameIndex,
-        reader: &mut LowResReader,
-        cuts: &mut Vec<Cut>,
-        scores: &mut Vec<(FrameIndex, Score)>,
-    ) -> Result<FrameIndex, ItemError> {
-        match self {
-            Self::Detector {
-                detector,
-                found,
-                last,
-                undecided,
-            } => {
-                let picture = reader.picture(detector.input())?;
-                if detector.needs_every_frame() {
-                    // What was left out looks like the frame before.
-                    if let Some((before, picture)) = last.take() {
-                        for missing in before.0 + 1..index.0 {
-                            detector.push(FrameIndex(missing), &picture, found)?;
-                        }
-                    }
-                    *last = Some((index, picture.clone()));
-                }
-                detector.push(index, &picture, found)?;
-                cuts.append(&mut found.cuts);
-                scores.append(&mut found.scores);
-                undecided.push_back(index);
-                while undecided.len() > detector.latency_frames() as usize {
-                    undecided.pop_front();
-                }
-                Ok(*undecided.front().unwrap_or(&FrameIndex(index.0 + 1)))
-            }
-            Self::Replay(replay) => {
-                replay.upto(index, cuts);
-                Ok(replay.decided(index))
-            }
-        }
-    }
-
-    fn finish(
-        &mut self,
-        cuts: &mut Vec<Cut>,
-        scores: &mut Vec<(FrameIndex, Score)>,
-    ) -> Result<(), ItemError> {
-        match self {
-            Self::Detector {
-                detector, found, ..
-            } => {
-                detector.finish(found)?;
-                cuts.append(&mut found.cuts);
-                scores.append(&mut found.scores);
-            }
-            Self::Replay(replay) => replay.upto(FrameIndex(u32::MAX), cuts),
-        }
-        Ok(())
-    }
 }
 
 /// What one pass found besides scenes.
@@ -263,13 +159,13 @@ impl SplitWorker {
         video: &Arc<Video>,
         out: &mut Outbox<'_, Scene>,
     ) -> Result<SplitSummary, ItemError> {
-        let key = Key::from_hash(
-            self.stage
-                .cuts_fingerprint()
-                .str(video.id.as_str())
-                .json(&video.info.crop_in_coded)
-                .finish(),
-        );
+        if let Some(record) = self.stage.recalled(&video.id) {
+            for (index, scene) in record.scenes.into_iter().enumerate() {
+                out.emit(recalled_scene(video, index as u32, scene));
+            }
+            return Ok(SplitSummary::default());
+        }
+        let key = self.stage.cuts_key(&video.id);
         let known: Option<FoundCuts> = self
             .stage
             .memo
@@ -292,10 +188,14 @@ impl SplitWorker {
         if keeps_short_scenes {
             pass.min_scene_secs = 0.0;
         }
+        let recorder = pass.recorder.clone();
         let result = pass.run(&mut source, out);
         match result {
             Ok((found, summary)) => {
                 let has_loss = summary.damage.as_ref().is_some_and(|damage| damage.is_loss);
+                if let Some(recorder) = recorder.filter(|_| !has_loss) {
+                    recorder.split_done();
+                }
                 if let (Some(memo), false) = (&self.stage.memo, is_known || has_loss) {
                     memo.put("split", &key, &found)
                         .unwrap_or_else(|error| tracing::warn!("not remembered: {error}"));
@@ -324,6 +224,7 @@ struct Pass<'a> {
     /// Frames among them before which there is no hard cut.
     cut_free: BTreeSet<FrameIndex>,
     last_start: Option<Pts>,
+    recorder: Option<Arc<VideoRecorder>>,
 }
 
 impl<'a> Pass<'a> {
@@ -338,6 +239,9 @@ impl<'a> Pass<'a> {
             recent_pts: VecDeque::new(),
             cut_free: BTreeSet::new(),
             last_start: None,
+            recorder: stage
+                .measured_key(&video.id)
+                .map(|(memo, key)| VideoRecorder::new(memo, key)),
         }
     }
 
@@ -533,6 +437,22 @@ impl<'a> Pass<'a> {
             .map(|f| bytes(&f.image) + bytes(&f.small) + f.next.as_ref().map_or(0, |n| bytes(&n.1)))
             .sum();
         let permit = Some(out.wait(|| self.stage.budget.acquire(total)));
+        if let Some(recorder) = &self.recorder {
+            let refs = frames.iter().map(|frame| FrameRef {
+                pts: frame.pts,
+                index: frame.index,
+            });
+            recorder.begin(SceneRecord {
+                frames: built.frames,
+                pts,
+                cut_score: built.cut_score,
+                stats: built.stats.clone(),
+                samples: refs.collect(),
+                scores: Scores::default(),
+                proposal: Proposal::NotAsked,
+            });
+        }
+        let recorder = self.recorder.clone();
         let scene = Scene {
             id: Scene::id_of(&self.video.id, pts),
             video: Arc::clone(self.video),
@@ -543,6 +463,7 @@ impl<'a> Pass<'a> {
             stats: built.stats,
             samples: Arc::new(SceneSamples { frames, permit }),
             scores: Scores::default(),
+            trace: recorder.map_or(Trace::None, |recorder| Trace::Recording(recorder)),
         };
         self.scenes += 1;
         out.emit(scene);

@@ -23,6 +23,8 @@ mod memory;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod recall;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod run_edit_pairs;

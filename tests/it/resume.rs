@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::clips::long_manifest;
 use crate::program::{Ran, call, run, run_command};
-use crate::run_folder::{digests, shared_folder};
+use crate::run_folder::{digests, left_spools, shared_folder};
 
 /// More rows than are in flight at once with one worker a stage.
 const ROWS: usize = 16;
@@ -83,13 +83,7 @@ impl Setting {
     fn complete_and_compare(&self) {
         run(&self.whole.manifest, &self.out, &SETTINGS).expect(0);
         assert_eq!(digests(&self.out), digests(&self.whole.out));
-        let spool = std::fs::read_dir(self.out.join("spool")).unwrap().count();
-        assert_eq!(
-            spool,
-            0,
-            "spools of finished shards are left in {}",
-            self.out.display()
-        );
+        assert_eq!(left_spools(&self.out), Vec::<PathBuf>::new());
     }
 }
 

@@ -50,6 +50,19 @@ pub(crate) fn digests(out: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Spools that are left though every chunk is finished; samples left out as duplicates may be.
+pub(crate) fn left_spools(out: &Path) -> Vec<PathBuf> {
+    let spools = files(&out.join("spool"));
+    let is_dropped = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("dropped-")
+    };
+    spools
+        .into_iter()
+        .filter(|path| !is_dropped(path))
+        .collect()
+}
+
 /// Time of the last change of every file below a folder.
 pub(crate) fn changed_at(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
     files(folder)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{ChunkPlan, Chunks, Committed, judged_of};
-use crate::core::{ErrorKind, FatalError, Funnel, Hasher, Key, ManifestEntry};
+use crate::core::{ErrorKind, FatalError, Funnel, Hasher, Key, ManifestEntry, VideoId};
 use crate::engine::{ChunkFiles, ChunkLine, Ledger, LedgerLine, RootLine};
 use crate::io::{DuplicateIndex, SpoolFiles};
 
@@ -168,6 +168,34 @@ impl Chunks {
         let spool = self.spool_dir();
         let mut names = [&files.samples, &files.rejects].into_iter().flatten();
         names.all(|name| spool.join(name).is_file())
+    }
+
+    /// Chunks with rows that need work, and how many.
+    pub(in crate::pipelines) fn open_chunks(&self) -> Vec<(u32, u64)> {
+        let open = (self.next()..self.num_chunks()).map(|chunk| {
+            let rows = self.rows_of(chunk).filter(|row| !self.is_committed(*row));
+            (chunk, rows.count() as u64)
+        });
+        open.filter(|(_, rows)| *rows > 0).collect()
+    }
+
+    /// Videos of open rows of a chunk that any earlier run has read.
+    pub(in crate::pipelines) fn known_videos(
+        &self,
+        chunk: u32,
+    ) -> Result<Vec<VideoId>, FatalError> {
+        let mut known = BTreeMap::new();
+        self.files.roots(chunk, |line| {
+            if let LedgerLine::Root(line) = line
+                && let Some(video) = line.video_id
+            {
+                known.insert(line.root, video);
+            }
+        })?;
+        let rows = self.rows_of(chunk).filter(|row| !self.is_committed(*row));
+        Ok(rows
+            .filter_map(|row| known.remove(&self.key(row)))
+            .collect())
     }
 
     /// The newest line of each root in a chunk's files that was made with these settings and is not
