@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors bench-scale clean-demo ci
 
 BIN := target/release/framewright
 
@@ -50,6 +50,9 @@ bench-scenes:    ## Measures scene detectors and PySceneDetect's on clips with k
 
 bench-detectors: ## Measures what each scene detector costs a frame
 	@cargo bench --locked --quiet --bench detectors
+
+bench-scale: build ## Measures a run with a million finished videos (takes ten minutes or more)
+	@bash scripts/bench_scale.sh $(BIN)
 
 clean-demo:      ## Removes the demo's results
 	@rm -rf out/demo
