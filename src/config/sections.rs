@@ -212,6 +212,9 @@ pub struct Ingest {
     pub allow_private_addresses: bool,
     /// Whether black bars are cut off before anything else sees a frame.
     pub crop_black_bars: bool,
+    /// Whether videos are taken in the order of their uris instead of the manifest's, so that the same
+    /// rows in another order give the same shards.
+    pub sort_by_uri: bool,
 }
 
 impl Default for Ingest {
@@ -221,6 +224,7 @@ impl Default for Ingest {
             download_secs: 3600.0,
             allow_private_addresses: false,
             crop_black_bars: true,
+            sort_by_uri: false,
         }
     }
 }

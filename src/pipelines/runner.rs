@@ -101,7 +101,11 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
     if manifest.entries.is_empty() {
         return Err(ConfigError::one(&*named, "holds no videos").into());
     }
-    let entries = Arc::new(manifest.entries);
+    let mut entries = manifest.entries;
+    if config.ingest.sort_by_uri {
+        entries.sort_by(|a, b| a.uri.cmp(&b.uri));
+    }
+    let entries = Arc::new(entries);
     let store = Arc::new(ModelStore::default());
     let models = Models::new(Arc::clone(&config), store)?;
     let memo = Memo::open(&dir.cache());

@@ -122,6 +122,23 @@ fn a_longer_manifest_a_new_first_row_and_other_chunks_redo_no_video() {
 }
 
 #[test]
+fn the_order_of_the_manifest_need_not_matter_nor_do_workers() {
+    let Some(corpus) = Corpus::new(7) else { return };
+    let sorted = ["--set", "ingest.sort_by_uri=true", "--set", "output.chunk_rows=3"];
+    let one = corpus.manifest("one.jsonl", &[0, 1, 2, 3, 4, 5, 6]);
+    let alone = corpus.reference("one", &one, &[&sorted[..], &["-j", "1"]].concat());
+    for (name, rows, jobs) in [
+        ("two.jsonl", [6, 5, 4, 3, 2, 1, 0], "2"),
+        ("four.jsonl", [3, 0, 6, 1, 5, 2, 4], "4"),
+        ("eight.jsonl", [5, 6, 0, 4, 1, 3, 2], "8"),
+    ] {
+        let manifest = corpus.manifest(name, &rows);
+        let out = corpus.reference(jobs, &manifest, &[&sorted[..], &["-j", jobs]].concat());
+        assert_eq!(digests(&out), digests(&alone), "{name}");
+    }
+}
+
+#[test]
 fn rows_that_left_the_manifest_are_set_aside_and_not_lost() {
     let Some(corpus) = Corpus::new(5) else { return };
     let out = corpus.path("out");
