@@ -124,7 +124,12 @@ fn a_longer_manifest_a_new_first_row_and_other_chunks_redo_no_video() {
 #[test]
 fn the_order_of_the_manifest_need_not_matter_nor_do_workers() {
     let Some(corpus) = Corpus::new(7) else { return };
-    let sorted = ["--set", "ingest.sort_by_uri=true", "--set", "output.chunk_rows=3"];
+    let sorted = [
+        "--set",
+        "ingest.sort_by_uri=true",
+        "--set",
+        "output.chunk_rows=3",
+    ];
     let one = corpus.manifest("one.jsonl", &[0, 1, 2, 3, 4, 5, 6]);
     let alone = corpus.reference("one", &one, &[&sorted[..], &["-j", "1"]].concat());
     for (name, rows, jobs) in [
