@@ -43,6 +43,19 @@ impl ManifestEntry {
 pub struct LocalFile {
     path: PathBuf,
     is_temporary: bool,
+    /// What the file system said of it before its bytes were hashed, if somebody looked.
+    pub stamp: Option<FileStamp>,
+}
+
+/// What a file system says of a file; with another stamp it has other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// When it was changed, seconds and nanoseconds as the file system counts them.
+    pub modified: (i64, i64),
+    /// Its number in the file system: a file that took the other's name has another one.
+    pub inode: u64,
 }
 
 impl LocalFile {
@@ -51,6 +64,7 @@ impl LocalFile {
         Self {
             path,
             is_temporary: false,
+            stamp: None,
         }
     }
     /// A file that is deleted on drop.
@@ -58,6 +72,7 @@ impl LocalFile {
         Self {
             path,
             is_temporary: true,
+            stamp: None,
         }
     }
     /// Where it is.

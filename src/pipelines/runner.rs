@@ -1,6 +1,7 @@
 //! One run from config and manifest to shards and report; the same request continues it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::vision::heat_map;
 
 /// Longer side of a heat map in the report, pixels.
 const HEAT_MAP_SIDE_PX: u32 = 360;
-/// Time an item may be late before its worker process is given up.
+/// Most time an item may be late before its worker process is given up; less where items get less.
 const HANG_GRACE: Duration = Duration::from_secs(30);
 
 /// What the user asks for.
@@ -222,9 +223,10 @@ pub fn run(
     let monitor = Monitor::with_in_flight(
         entries.len() as u64,
         chunks.num_committed(),
-        InFlight::open(&in_flight_path(dir.root()))?,
+        InFlight::open(&in_flight_path(dir.root(), parent_id()))?,
     );
-    let _watchdog = Watchdog::start(&monitor, HANG_GRACE, hung)?;
+    let grace = HANG_GRACE.min(Duration::from_secs(config.limits.item_secs as u64));
+    let _watchdog = Watchdog::start(&monitor, grace, hung)?;
     started(&monitor);
 
     let mut ledger = Ledger::open(&dir.ledger(), "main")?;
@@ -243,6 +245,7 @@ pub fn run(
     let options = RunOptions {
         item_secs: config.limits.item_secs as u64,
         max_failed_ratio: config.limits.max_failed_ratio,
+        services: services(&config, &stages),
         stop: stop.clone(),
         quarantined: quarantined(dir.root())?,
         alone: suspects(dir.root())?,
@@ -259,12 +262,14 @@ pub fn run(
         fingerprint: &fingerprint,
         ledger: &mut ledger,
         chunks: &mut chunks,
+        lock: &lock,
         open: BTreeMap::new(),
     };
     let summary = stages
         .chain(roots)
         .run(runner, &options, &monitor, &mut sink)?;
 
+    lock.check()?;
     chunks.check_counts()?;
     let usage = models.usage();
     if let Some(usage) = &usage {
@@ -336,6 +341,19 @@ fn report(
                 instruction that leads from the first to the second.",
     })?;
     Ok(())
+}
+
+/// Stages that ask the endpoint, and its name for messages.
+fn services(config: &Config, stages: &EditPairs) -> BTreeMap<String, String> {
+    use crate::config::InstructionWriter;
+    let writes = config.instruct.writer == InstructionWriter::Endpoint;
+    let judges = stages.judge.judge.is_some() && config.judge.backend == JudgeBackend::Endpoint;
+    let name = format!("the endpoint {}", config.endpoint.base_url);
+    [("instruct", writes), ("judge", judges)]
+        .into_iter()
+        .filter(|(_, asks)| *asks)
+        .map(|(stage, _)| (stage.to_owned(), name.clone()))
+        .collect()
 }
 
 /// Prompts that have a part in rows, as `(stage, name@sha256:12)`.

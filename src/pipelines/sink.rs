@@ -8,6 +8,7 @@ use crate::core::{
 };
 use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
+use crate::store::RunLock;
 
 /// The sink of a run.
 pub(super) struct RunSink<'a> {
@@ -16,6 +17,7 @@ pub(super) struct RunSink<'a> {
     pub(super) fingerprint: &'a Fingerprint,
     pub(super) ledger: &'a mut Ledger,
     pub(super) chunks: &'a mut Chunks,
+    pub(super) lock: &'a RunLock,
     pub(super) open: BTreeMap<u32, OpenRoot>,
 }
 
@@ -32,6 +34,7 @@ impl RunSink<'_> {
         match self.open.entry(root.row) {
             std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
+                self.lock.check()?;
                 // Runs of other settings must not write to the same name.
                 let name = Hasher::new("spool")
                     .str(self.fingerprint.as_str())
@@ -99,6 +102,7 @@ impl Sink<Sample> for RunSink<'_> {
         let Some(open) = self.open.remove(&root.row) else {
             return Ok(());
         };
+        self.lock.check()?;
         let files = open.spool.finish()?;
         let made = counts.emitted();
         let write = counts.stage_mut("write");

@@ -10,3 +10,4 @@ mod sampler;
 mod scene_builder;
 pub mod screen;
 pub mod split;
+mod unchanged;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
+use super::unchanged::check_unchanged;
 use crate::core::{
     ByteBudget, DamageReason, DamageSummary, ErrorKind, FatalError, Fingerprint, FrameIndex,
     FrameScore, Hasher, ItemError, Key, Pts, Rgb8, SampledFrame, Scene, SceneSamples, Score,
@@ -293,6 +294,8 @@ impl SplitWorker {
             pass.min_scene_secs = 0.0;
         }
         let result = pass.run(&mut source, out);
+        // Neither cuts nor a fault of other bytes may be taken for those of the hash.
+        let result = check_unchanged(&video.file).and(result);
         match result {
             Ok((found, summary)) => {
                 let has_loss = summary.damage.as_ref().is_some_and(|damage| damage.is_loss);

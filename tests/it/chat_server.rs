@@ -112,7 +112,10 @@ impl Drop for ChatServer {
 fn serve(server: &Server, asked: &Mutex<Vec<Asked>>, reply: &dyn Fn(&Asked) -> Reply) {
     while let Ok(mut request) = server.recv() {
         let mut body = String::new();
-        request.as_reader().read_to_string(&mut body).unwrap();
+        if request.as_reader().read_to_string(&mut body).is_err() {
+            // The client died in the middle.
+            continue;
+        }
         let header = |name: &'static str| {
             let mut headers = request.headers().iter();
             headers.find(|header| header.field.equiv(name))
