@@ -4,7 +4,8 @@
 //! `FRAMEWRIGHT_FAULT=split:segv:street.mp4` raises SIGSEGV when the stage `split` takes an item of
 //! a root with `street.mp4` in its uri. What can happen: `segv`, `abrt`, `kill` (the signals),
 //! `oom` (memory is asked for until there is none, as under `ulimit -v`), `hang` (for ever, whatever
-//! the deadline), `late` (until the deadline is over) and `panic`.
+//! the deadline), `late` (until the deadline is over), `wait` (until there is a file `go` in the
+//! folder `FRAMEWRIGHT_FAULT_ONCE`) and `panic`.
 
 use std::time::Instant;
 
@@ -35,6 +36,13 @@ pub(super) fn at_item(stage: &str, root: &RootRef, deadline: Instant) {
         "late" => {
             let left = deadline.saturating_duration_since(Instant::now());
             std::thread::sleep(left + Duration::from_millis(1));
+        }
+        "wait" => {
+            let folder = std::env::var_os("FRAMEWRIGHT_FAULT_ONCE").unwrap_or_default();
+            let go = std::path::Path::new(&folder).join("go");
+            while !go.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         _ => panic!("on purpose"),
     }

@@ -72,7 +72,15 @@ pub(crate) struct ChatServer {
 impl ChatServer {
     /// Starts a server that answers with what `reply` says.
     pub(crate) fn start(reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        Self::start_at("127.0.0.1:0", reply)
+    }
+
+    /// The same at an address that was free a moment ago.
+    pub(crate) fn start_at(
+        address: &str,
+        reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let server = Arc::new(Server::http(address).unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let reply = Arc::new(reply);
         let threads = (0..THREADS).map(|_| {

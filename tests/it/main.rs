@@ -15,9 +15,13 @@ mod endpoint;
 #[cfg(test)]
 mod fast;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod generated_docs;
 #[cfg(test)]
 mod http_ingest;
+#[cfg(test)]
+mod kills;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
@@ -32,5 +36,7 @@ mod run_folder;
 mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
+#[cfg(test)]
+mod supervisor;
 #[cfg(test)]
 mod whole_corpus;

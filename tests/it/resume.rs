@@ -1,20 +1,19 @@
-//! Runs that are killed or interrupted end with the same bytes as one that is left alone.
+//! Runs that lose a process or are interrupted end with the same bytes as one that is left alone.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::clips::long_manifest;
-use crate::program::{Ran, call, run, run_command};
+use crate::program::{Ran, call, run, run_command, signal, videos_done, worker_of};
 use crate::run_folder::{digests, shared_folder};
 
 /// More rows than are in flight at once with one worker a stage.
 const ROWS: usize = 16;
 const SETTINGS: [&str; 4] = ["-j", "1", "--set", "output.chunk_rows=5"];
-const KILLS: u32 = 5;
 
 /// What all tests here compare with.
 struct Whole {
@@ -72,10 +71,8 @@ impl Setting {
 
     /// Waits until the commit log names this many finished videos, or the program has ended.
     fn wait_for_videos(&self, child: &mut Child, wanted: usize) {
-        let ledger = self.out.join("ledger/main.jsonl");
         while child.try_wait().unwrap().is_none() {
-            let text = std::fs::read_to_string(&ledger).unwrap_or_default();
-            if text.matches("\"kind\":\"root\"").count() >= wanted {
+            if videos_done(&self.out) >= wanted as u64 {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -93,43 +90,6 @@ impl Setting {
             self.out.display()
         );
     }
-}
-
-fn signal(name: &str, processes: &[u32]) {
-    let numbers: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    let line = format!("kill -{name} {} 2>/dev/null; true", numbers.join(" "));
-    Command::new("sh").args(["-c", &line]).status().unwrap();
-}
-
-fn worker_of(child: &Child) -> Option<u32> {
-    let id = child.id();
-    let path = format!("/proc/{id}/task/{id}/children");
-    let text = std::fs::read_to_string(Path::new(&path)).ok()?;
-    text.split_whitespace().next()?.parse().ok()
-}
-
-#[test]
-fn kills_at_any_time_leave_no_trace() {
-    let Some(setting) = setting() else { return };
-    let mut killed = 0;
-    for n in 1..=KILLS {
-        let mut child = setting.start();
-        // Each time later, as earlier work need not be done again.
-        std::thread::sleep(setting.whole.took.mul_f64(0.15) * n / 2);
-        let mut processes = vec![child.id()];
-        processes.extend(worker_of(&child));
-        signal("KILL", &processes);
-        killed += u32::from(!child.wait().unwrap().success());
-    }
-    assert!(
-        killed >= 2,
-        "{killed} kills came before the end; the test shows nothing"
-    );
-    setting.complete_and_compare();
-    assert!(
-        !setting.out.join("strikes.jsonl").exists(),
-        "a kill from outside is no video's fault"
-    );
 }
 
 #[test]
