@@ -18,7 +18,14 @@ use crate::clips::{copy_of, manifest_of};
 use crate::program::{NO_WEIGHTS, Ran, run, run_command, signal, videos_done, worker_of};
 use crate::run_folder::{digests, rejects, samples, shared_folder, text};
 
-const SETTINGS: [&str; 4] = ["-j", "1", "--set", "output.chunk_rows=2"];
+const SETTINGS: [&str; 6] = [
+    "-j",
+    "1",
+    "--set",
+    "output.chunk_rows=2",
+    "--set",
+    "propose_pairs.max_per_scene=1",
+];
 /// The video at which a run is held, see [`Held`].
 const GATE: &str = "gate.mp4";
 
@@ -561,9 +568,9 @@ fn an_endpoint_that_never_answers_or_never_ends() {
         while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
     });
     let folder = temporary();
-    let more = ["--set", "endpoint.timeout_secs=0.3"];
+    let more = ["--set", "endpoint.timeout_secs=1"];
     let ran = ask(&silent, &folder.path().join("silent"), &more).expect(1);
-    says(&ran, &["no answer within 0.3 s", "see to the service"]);
+    says(&ran, &["no answer within 1 s", "see to the service"]);
 
     let endless = raw_server(|mut stream| {
         let mut buffer = [0; 65536];

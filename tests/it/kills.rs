@@ -25,7 +25,9 @@ const MAX_ASKED_AT_ONCE: u64 = 4;
 /// The end of what the supervisor says when its worker process dies before any work, twice.
 const BLAMELESS: &str = "run with --no-supervisor to see where\n";
 
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
+    "--set",
+    "propose_pairs.max_per_scene=2",
     "-j",
     "2",
     "--set",
@@ -296,8 +298,8 @@ fn many_kills_at_any_time_leave_no_trace() {
 
 /// Places of [`framewright::store`] at which the process dies once, and what is written there.
 const POINTS: [&str; 10] = [
-    "rename:abort:edit_pairs-00001.parquet",
-    "renamed:abort:edit_pairs-00001.parquet",
+    "rename:abort:edit_pairs-00000.parquet",
+    "renamed:abort:edit_pairs-00000.parquet",
     "renamed:abort:rejects/00000.parquet",
     "append:abort:\"kind\":\"chunk\"",
     "tear:abort:\"kind\":\"chunk\"",
@@ -320,7 +322,14 @@ fn a_death_at_an_awkward_point_leaves_no_trace() {
         videos.push(copy);
     }
     let manifest = manifest_of(folder.path(), &videos);
-    let settings = ["-j", "2", "--set", "output.chunk_rows=2"];
+    let settings = [
+        "-j",
+        "2",
+        "--set",
+        "output.chunk_rows=2",
+        "--set",
+        "propose_pairs.max_per_scene=1",
+    ];
     let whole = folder.path().join("whole");
     run(&manifest, &whole, &settings).expect(0);
     let expected = outcome(&whole);

@@ -13,7 +13,14 @@ use crate::run_folder::{digests, shared_folder};
 
 /// More rows than are in flight at once with one worker a stage.
 const ROWS: usize = 16;
-const SETTINGS: [&str; 4] = ["-j", "1", "--set", "output.chunk_rows=5"];
+const SETTINGS: [&str; 6] = [
+    "-j",
+    "1",
+    "--set",
+    "output.chunk_rows=5",
+    "--set",
+    "propose_pairs.max_per_scene=1",
+];
 
 /// What all tests here compare with.
 struct Whole {

@@ -14,8 +14,9 @@ use crate::run_folder::{Row, digests, rejects, samples, shared_folder, text};
 const FIRST: &str = "culprit-first.mp4";
 /// Last in the manifest: nothing is compared with it.
 const LAST: &str = "culprit-last.mp4";
+const SETTINGS: [&str; 4] = ["-j", "2", "--set", "propose_pairs.max_per_scene=1"];
 /// Seconds after which an item is late, and once more until it is given up.
-const SHORT: [&str; 2] = ["--set", "limits.item_secs=2"];
+const SHORT: [&str; 2] = ["--set", "limits.item_secs=6"];
 
 /// What all tests here work on, and what a run without faults makes of it.
 struct Whole {
@@ -35,7 +36,7 @@ fn whole() -> Option<&'static Whole> {
         ];
         let manifest = manifest_of(&folder, &clips);
         let out = folder.join("out");
-        let ran: Ran = run_command(&manifest, &out, &["-j", "2"])
+        let ran: Ran = run_command(&manifest, &out, &SETTINGS)
             .output()
             .unwrap()
             .into();
@@ -109,7 +110,7 @@ fn disturbed(
 ) -> Option<Disturbed> {
     let whole = whole()?;
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let settings = [&["-j", "2"][..], settings].concat();
+    let settings = [&SETTINGS[..], settings].concat();
     let mut command = run_command(&whole.manifest, &folder.path().join("out"), &settings);
     command.env("FRAMEWRIGHT_FAULT", fault);
     change(&mut command, folder.path());
