@@ -300,7 +300,7 @@ fn many_kills_at_any_time_leave_no_trace() {
 const POINTS: [&str; 10] = [
     "rename:abort:edit_pairs-00000.parquet",
     "renamed:abort:edit_pairs-00000.parquet",
-    "renamed:abort:rejects/00000.parquet",
+    "renamed:abort:rejects/00001.parquet",
     "append:abort:\"kind\":\"chunk\"",
     "tear:abort:\"kind\":\"chunk\"",
     "appended:abort:\"kind\":\"chunk\"",
