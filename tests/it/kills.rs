@@ -66,7 +66,7 @@ fn answer(asked: &Asked) -> Reply {
         });
         return Reply::says(&points.to_string());
     }
-    if number % 6 == 0 {
+    if number.is_multiple_of(6) {
         return Reply::refuses("no");
     }
     let words = json!({
@@ -263,7 +263,7 @@ impl Campaign {
 
 fn wait_until_gone(process: Option<u32>) {
     let Some(process) = process else { return };
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let path = format!("/proc/{process}");
     while Path::new(&path).exists() {
         assert!(Instant::now() < deadline, "the worker process goes on");
