@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors bench-scale clean-demo ci
+.PHONY: help demo test test-slow test-kill build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors bench-scale clean-demo ci
 
 BIN := target/release/framewright
 
@@ -16,6 +16,9 @@ test: setup      ## Sets up and runs every test
 
 test-slow: setup ## Runs the tests that take minutes too (need test clips)
 	@cargo test --locked --test it -- --ignored --nocapture
+
+test-kill: setup ## Kills a run at random times; KILLS=100 SEED=1 say how often and when
+	@cargo test --locked --test it kills::many -- --ignored --nocapture
 
 build:           ## Sets up and builds target/release/framewright
 	@bash scripts/setup.sh --no-tests

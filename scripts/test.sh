@@ -3,7 +3,7 @@
 set -euo pipefail
 
 echo "test: compiling (the first time takes about ten minutes on two cores)"
-cargo build --locked --quiet
+cargo test --locked --quiet --no-run
 echo "test: fetching model weights"
 target/debug/framewright models pull transnet_v2 efficientnet_lite0
 bash scripts/demo_clips.sh

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Who closed stderr is not told that it is closed, least of all by a panic.
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .init();

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Exit, PipelineArgs, say};
+use super::{Exit, PipelineArgs, is_broken_pipe, say};
 use crate::core::Funnel;
 use crate::engine::{
-    Activity, Ended, Stop, Supervisor, exit_hung, install_signals, obey_supervisor,
+    Activity, Ended, Stop, Supervisor, exit_hung, exit_hung_alone, install_signals, obey_supervisor,
 };
 use crate::pipelines::{RunRequest, RunResult};
 
-/// Deaths of the worker process after which a run is given up.
-const MAX_RESTARTS: u32 = 1000;
+/// Deaths of the worker process after which a run is given up. Each one brings a video nearer to its
+/// quarantine, so a corpus of millions may well see a hundred thousand.
+const MAX_RESTARTS: u32 = 1_000_000;
 
 /// Arguments of `run`.
 #[derive(Args, Debug, Clone)]
@@ -91,20 +92,28 @@ impl Run {
             request,
             stop,
             &mut |monitor| progress = (!quiet).then(|| Progress::start(monitor, stop)),
-            give_up,
+            if self.worker { give_up } else { give_up_alone },
         );
         if let Some(progress) = progress {
             progress.finish();
         }
         let result = result?;
-        if self.json {
+        let printed = if self.json {
             super::say_json(&serde_json::json!({
                 "funnel": result.funnel, "shards": result.shards, "out": result.dir.root(),
                 "reused": result.reused,
-            }))?;
+            }))
         } else {
-            Self::print(&result)?;
-        }
+            Self::print(&result)
+        };
+        // How the run ended does not depend on whether somebody reads on.
+        printed.or_else(|error| {
+            if is_broken_pipe(&error) {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
         Ok(match result.ended {
             Ended::Complete if result.funnel.failed() > 0 => Exit::SomeFailed,
             Ended::Complete => Exit::Done,
@@ -192,8 +201,19 @@ pub(crate) fn supervise(out: PathBuf, arguments: Vec<std::ffi::OsString>) -> any
 /// A thread that does not come back can only be ended with its process.
 fn give_up(activity: &Activity) {
     let (label, stage) = (&activity.root.label, &activity.stage);
-    super::warn(format!("{label}: {stage} hangs; restarting without it"));
+    super::warn(format!(
+        "{label}: {stage} hangs; restarting the worker process"
+    ));
     exit_hung(activity);
+}
+
+/// [`give_up`] where nobody restarts the process.
+fn give_up_alone(activity: &Activity) {
+    let (label, stage) = (&activity.root.label, &activity.stage);
+    super::warn(format!(
+        "{label}: {stage} hangs; without --no-supervisor only this video would fail"
+    ));
+    exit_hung_alone(activity);
 }
 
 /// The funnel as a table: stage, received, emitted, rejected, failed, and the reasons below.

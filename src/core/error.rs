@@ -205,18 +205,57 @@ pub enum FatalError {
 }
 
 impl FatalError {
-    /// A failed file operation.
+    /// A failed file operation. What helps is added where the system's error says enough; libraries
+    /// hand it on as text only.
     pub fn disk(path: impl Into<PathBuf>, error: impl fmt::Display) -> Self {
+        let mut what = error.to_string();
+        let known = REMEDIES.iter().find(|(code, _)| what.contains(code));
+        if let Some((_, remedy)) = known {
+            what = format!("{what}; {remedy}");
+        }
         Self::Disk {
             path: path.into(),
-            what: error.to_string(),
+            what,
         }
     }
 }
 
+/// Errors of the system that a user can do something about.
+const REMEDIES: [(&str, &str); 6] = [
+    (
+        "(os error 28)",
+        "free some space, then run the same command again",
+    ),
+    (
+        "(os error 122)",
+        "free some of your quota, then run the same command again",
+    ),
+    (
+        "(os error 30)",
+        "mount it for writing or choose another folder",
+    ),
+    (
+        "(os error 13)",
+        "see to its owner and permissions or choose another folder",
+    ),
+    ("(os error 24)", "raise `ulimit -n` or give fewer --jobs"),
+    (
+        "(os error 5)",
+        "see to the disk, then run the same command again",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_says_what_helps() {
+        let full = std::io::Error::from_raw_os_error(28);
+        let error = FatalError::disk("a/b.parquet", full).to_string();
+        assert!(error.starts_with("a/b.parquet: ") && error.ends_with("same command again"));
+        assert_eq!(FatalError::disk("a", "torn").to_string(), "a: torn");
+    }
 
     #[test]
     fn paths_of_a_machine_leave_the_message() {

@@ -65,6 +65,19 @@ impl ManifestEntry {
 pub struct LocalFile {
     path: PathBuf,
     is_temporary: bool,
+    /// What the file system said of it before its bytes were hashed, if somebody looked.
+    pub stamp: Option<FileStamp>,
+}
+
+/// What a file system says of a file; with another stamp it has other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// When it was changed, seconds and nanoseconds as the file system counts them.
+    pub modified: (i64, i64),
+    /// Its number in the file system: a file that took the other's name has another one.
+    pub inode: u64,
 }
 
 impl LocalFile {
@@ -73,6 +86,7 @@ impl LocalFile {
         Self {
             path,
             is_temporary: false,
+            stamp: None,
         }
     }
     /// A file that is deleted on drop.
@@ -80,6 +94,7 @@ impl LocalFile {
         Self {
             path,
             is_temporary: true,
+            stamp: None,
         }
     }
     /// Where it is.

@@ -24,9 +24,9 @@ pub use geometry::BoxPx;
 pub use id::{Fingerprint, Hasher, ItemPath, Key, SampleId, SceneId, VideoId};
 pub use image::{Rgb8, SizeRule};
 pub use item::{
-    Change, Draft, EncodedImage, Frame, FramePair, FrameRef, Instruction, Judgement, LocalFile,
-    ManifestEntry, ModelRef, PairCandidate, Place, Sample, SampledFrame, Scene, SceneSamples,
-    SceneStats, Video, VideoInfo,
+    Change, Draft, EncodedImage, FileStamp, Frame, FramePair, FrameRef, Instruction, Judgement,
+    LocalFile, ManifestEntry, ModelRef, PairCandidate, Place, Sample, SampledFrame, Scene,
+    SceneSamples, SceneStats, Video, VideoInfo,
 };
 pub use mask::{Mask, Rle};
 pub use record::{PairRecord, Proposal, Ranges, Recorder, SceneRecord, Trace, VideoRecord};

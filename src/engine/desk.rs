@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use super::envelope::{Envelope, Report, RootEnd, RootRef, Verdict};
 use super::monitor::Activity;
-use super::runner::RunSummary;
+use super::outage::Outage;
+use super::runner::{RunOptions, RunSummary};
 use super::stage::Rejection;
 use super::station::Crew;
+use super::stop::StopState;
 use crate::core::{FatalError, ItemError, ItemPath, RootCounts};
 
 /// Roots that tell whether the setup works.
@@ -49,6 +51,9 @@ pub(super) struct Desk<'a, T> {
     crew: Arc<Crew>,
     stages: Vec<String>,
     breaker: Breaker,
+    outage: Outage,
+    /// Roots that failed at a service since its last answer.
+    held: Vec<RootEnd>,
     pub(super) summary: RunSummary,
 }
 
@@ -57,13 +62,21 @@ impl<'a, T> Desk<'a, T> {
         sink: &'a mut dyn Sink<T>,
         crew: Arc<Crew>,
         stages: Vec<String>,
-        max_failed_ratio: f64,
+        options: &RunOptions,
     ) -> Self {
+        let no_services = BTreeMap::new();
+        let services = if options.max_failed_ratio < 1.0 {
+            &options.services
+        } else {
+            &no_services
+        };
         Self {
             sink,
             crew,
+            outage: Outage::new(&stages, services),
+            held: Vec::new(),
             stages,
-            breaker: Breaker::new(max_failed_ratio),
+            breaker: Breaker::new(options.max_failed_ratio),
             summary: RunSummary::default(),
         }
     }
@@ -95,6 +108,12 @@ impl<'a, T> Desk<'a, T> {
             }
             Verdict::Failed(error) => {
                 self.breaker.note_example(root, stage, error);
+                let outage = self
+                    .outage
+                    .failed(report.stage, root.row, error, &self.crew);
+                if let Some(error) = outage {
+                    self.crew.fail(error);
+                }
                 self.sink.failed(root, &report.path, stage, error)
             }
         };
@@ -103,10 +122,40 @@ impl<'a, T> Desk<'a, T> {
         }
     }
 
-    /// Ends a root.
+    /// Ends a root, or holds it back while a service that failed it may be down.
     pub(super) fn end(&mut self, end: RootEnd) {
+        self.outage.look(&self.crew);
+        let (held, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
+            .into_iter()
+            .chain([end])
+            .partition(|end| self.outage.concerns(end.root.row) && !end.is_poisoned);
+        self.held = held;
+        for end in ready {
+            self.commit(end);
+        }
+    }
+
+    /// Ends the roots that were held back. When the run is left early they are done again.
+    pub(super) fn close(&mut self) {
+        self.outage.look(&self.crew);
+        if let Some(error) = self
+            .outage
+            .never_answered()
+            .filter(|_| !self.held.is_empty())
+        {
+            self.crew.fail(error);
+        }
+        let is_stopped = self.crew.stop.state() != StopState::Running;
+        for mut end in std::mem::take(&mut self.held) {
+            end.is_poisoned |= is_stopped;
+            self.commit(end);
+        }
+    }
+
+    fn commit(&mut self, end: RootEnd) {
         let monitor = Arc::clone(&self.crew.monitor);
-        if end.is_poisoned {
+        // After an error nothing more is written: the disk may be full.
+        if end.is_poisoned || self.crew.has_failed() {
             self.sink.root_poisoned(&end.root);
             self.summary.roots_poisoned += 1;
             monitor.poisoned.fetch_add(1, Ordering::Relaxed);

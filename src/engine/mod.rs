@@ -3,10 +3,12 @@
 mod chain;
 mod desk;
 mod envelope;
+mod fault;
 mod in_flight;
 mod ledger;
 mod memo;
 mod monitor;
+mod outage;
 mod pump;
 mod runner;
 mod source;
@@ -31,7 +33,7 @@ pub use runner::{Ended, RunOptions, RunSummary, Runner};
 pub use stage::{ItemContext, Outbox, Outcome, Rejection, Signal, Stage, Worker};
 pub use stop::{Stop, StopState, install_signals};
 pub use supervisor::{
-    EXIT_HANG, Supervisor, exit_hung, forgive, in_flight_path, obey_supervisor, quarantined,
+    Supervisor, exit_hung, exit_hung_alone, forgive, in_flight_path, obey_supervisor, quarantined,
     suspects,
 };
 pub use watchdog::Watchdog;

@@ -185,6 +185,13 @@ impl Monitor {
         self.layout.set(layout).is_ok()
     }
 
+    /// Items of a stage that came to something, for better or worse.
+    pub(super) fn answers(&self, stage: usize) -> u64 {
+        self.meters().get(stage).map_or(0, |meter| {
+            meter.emitted.load(Ordering::Relaxed) + meter.rejected.load(Ordering::Relaxed)
+        })
+    }
+
     pub(super) fn meters(&self) -> &[StageMeter] {
         self.layout.get().map_or(&[], |layout| &layout.stages)
     }

@@ -45,6 +45,9 @@ pub struct RunOptions {
     pub max_roots_in_flight: Option<usize>,
     /// Share of the first 50 roots that may fail with the same kind; 1 switches the check off.
     pub max_failed_ratio: f64,
+    /// Stages that ask a service, and its name: when it does not answer any more the run stops, and
+    /// the roots that it failed are not committed. Not with a `max_failed_ratio` of 1.
+    pub services: BTreeMap<String, String>,
     /// Who asks for an early end.
     pub stop: Stop,
     /// Roots that are failed without being processed, by key, such as those that kill the process.
@@ -60,6 +63,7 @@ impl Default for RunOptions {
             stage_secs: BTreeMap::new(),
             max_roots_in_flight: None,
             max_failed_ratio: 0.5,
+            services: BTreeMap::new(),
             stop: Stop::new(),
             quarantined: BTreeMap::new(),
             alone: BTreeSet::new(),
@@ -133,12 +137,7 @@ impl<R: Send + 'static, T: Send + 'static> Chain<'_, R, T> {
             is_alone: false,
             is_exhausted: false,
         };
-        let desk = Desk::new(
-            sink,
-            Arc::clone(&crew),
-            stages.clone(),
-            options.max_failed_ratio,
-        );
+        let desk = Desk::new(sink, Arc::clone(&crew), stages.clone(), options);
         if source.roots.peek().is_none() {
             return finish(desk.summary, &source);
         }
@@ -146,6 +145,7 @@ impl<R: Send + 'static, T: Send + 'static> Chain<'_, R, T> {
             Runner::Threaded => {
                 let mut desk = desk;
                 run_threaded(self.links, &self.plan, &mut source, &ends, &mut desk)?;
+                desk.close();
                 desk.summary
             }
             Runner::Sequential => run_sequential(self.links, &mut source, &ends, desk)?,
@@ -211,7 +211,9 @@ fn run_sequential<R: Send + 'static, T: Send + 'static>(
             }
         }
     }
-    Ok(desk.into_inner().summary)
+    let mut desk = desk.into_inner();
+    desk.close();
+    Ok(desk.summary)
 }
 
 fn run_threaded<R: Send + 'static, T: Send + 'static>(

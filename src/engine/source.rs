@@ -46,6 +46,7 @@ impl<R> Source<'_, R> {
             let share = Share::new(Ticket::new(named, self.stages, self.ended.clone()));
             let Some((kind, what)) = found else {
                 let item = root.item;
+                tracing::debug!("{}: begins", share.ticket().root.label);
                 return Some(Envelope { item, path, share });
             };
             share.ticket().count(0, |counts| {

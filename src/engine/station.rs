@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::envelope::{Envelope, Report, Share, Verdict};
+use super::fault;
 use super::monitor::{Activity, Monitor, StageMeter, later};
 use super::stage::{ItemContext, Outbox, Outcome, Signal, Stage, Worker};
 use super::stop::{Stop, StopState};
@@ -45,9 +46,13 @@ impl Crew {
             .unwrap_or_else(PoisonError::into_inner)
             .take()
     }
+    /// Whether an error ends the run.
+    pub(super) fn has_failed(&self) -> bool {
+        self.is_failed.load(Ordering::SeqCst)
+    }
     /// Whether items are to be dropped instead of processed.
     pub(super) fn is_aborting(&self) -> bool {
-        self.is_failed.load(Ordering::SeqCst) || self.stop.state() == StopState::Aborting
+        self.has_failed() || self.stop.state() == StopState::Aborting
     }
 }
 
@@ -117,7 +122,11 @@ impl<S: Stage> Station<S> {
                 self.deliver(outcome, path, &share, next, report);
             };
             let mut outbox = Outbox::new(&context, &mut deliver);
-            catch(|| worker.process(item, &mut outbox))
+            catch(|| {
+                let root = &share.ticket().root;
+                fault::at_item(self.stage.name(), root, context.deadline);
+                worker.process(item, &mut outbox)
+            })
         };
         let (error, is_sound) = match outcome {
             Ok(Ok(())) if delivered == 0 => (Some(no_outcome()), true),

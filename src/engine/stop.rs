@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::core::FatalError;
@@ -55,31 +55,62 @@ impl Stop {
     }
 }
 
-/// Lets SIGINT and SIGTERM move `stop`: the first drains, the second aborts.
+/// Lets signals move `stop`. SIGINT and SIGTERM: the first drains, the second aborts. SIGHUP drains
+/// and never aborts, since a terminal that closes may send it more than once; under `nohup` it does
+/// nothing.
 ///
 /// # Errors
 /// [`FatalError::Library`] if the handlers cannot be installed.
 pub fn install_signals(stop: &Stop) -> Result<(), FatalError> {
+    on_signals(stop, |stop, signal| {
+        let before = stop.state();
+        if signal == SIGHUP {
+            stop.drain();
+        } else {
+            stop.escalate();
+        }
+        match stop.state() {
+            now if now == before => {}
+            StopState::Aborting => tracing::warn!("stopping now; work in flight is lost"),
+            _ => tracing::warn!("finishing the videos in flight; interrupt again to stop at once"),
+        }
+    })
+}
+
+/// [`install_signals`] for a worker process: every signal only drains. A scheduler sends SIGTERM to
+/// all processes of a job; it is the supervisor who counts them.
+///
+/// # Errors
+/// [`FatalError::Library`] if the handlers cannot be installed.
+pub(super) fn install_worker_signals(stop: &Stop) -> Result<(), FatalError> {
+    on_signals(stop, |stop, _| stop.drain())
+}
+
+fn on_signals(stop: &Stop, act: impl Fn(&Stop, i32) + Send + 'static) -> Result<(), FatalError> {
     let library = |e: std::io::Error| FatalError::Library {
         what: format!("signal handlers cannot be installed: {e}"),
     };
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(library)?;
+    let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+    let all = [SIGINT, SIGTERM].into_iter().chain(hangup);
+    let mut signals = Signals::new(all).map_err(library)?;
     let stop = stop.clone();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            for _ in signals.forever() {
-                if stop.escalate() == StopState::Aborting {
-                    tracing::warn!("stopping now; work in flight is lost");
-                } else {
-                    tracing::warn!(
-                        "finishing the videos in flight; interrupt again to stop at once"
-                    );
-                }
+            for signal in signals.forever() {
+                act(&stop, signal);
             }
         })
         .map_err(library)?;
     Ok(())
+}
+
+/// Whether the process was started by `nohup` or the like; no where the system does not say.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -4,6 +4,12 @@
 //! dies, every root a worker was busy with gets a strike in `<out>/strikes.jsonl`. Roots with one
 //! strike run alone next time, so the second strike hits only the guilty one, and a root with two is
 //! quarantined: failed without being processed.
+//!
+//! SIGKILL comes from outside. If the kernel has killed a process for want of memory since the worker
+//! process started, it is a strike like others: too many videos at once strike all of them, and one
+//! that needs too much memory alone does so again when it runs alone. Anything else that kills says
+//! little about a video and weighs a tenth of a crash, so that no innocent one is lost, and a guilty
+//! one does not hold up the run for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -13,19 +19,26 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::SIGKILL;
 
 use super::in_flight::{Busy, InFlight};
 use super::monitor::Activity;
-use super::stop::{Stop, StopState};
+use super::stop::{Stop, StopState, install_worker_signals};
 use crate::core::{ErrorKind, FatalError};
 use crate::store::{self, Appender};
 
 /// Exit code of a worker process that gave up on a hanging item.
-pub const EXIT_HANG: u8 = 75;
+const EXIT_HANG: u8 = 75;
 /// Exit code of a run that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
-/// Strikes after which a root is quarantined.
-const MAX_STRIKES: usize = 2;
+/// Weight of a crash, of a hang and of memory running out.
+const FULL_WEIGHT: u32 = 10;
+/// Weight of being killed from outside for no known reason.
+const KILL_WEIGHT: u32 = 1;
+/// Weight from which a root runs alone.
+const ALONE_WEIGHT: u32 = 3;
+/// Weight from which a root is quarantined.
+const MAX_WEIGHT: u32 = 2 * FULL_WEIGHT;
 /// Deaths in a row without a root to blame after which the run is given up.
 const MAX_BLAMELESS: u32 = 2;
 /// How often the child and the stop flag are looked at.
@@ -33,9 +46,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long an aborting worker process may take before it is killed.
 const ABORT_GRACE: Duration = Duration::from_secs(3);
 
-/// Where the worker process says what it is busy with: `<out>/tmp/in_flight`.
-pub fn in_flight_path(out: &Path) -> PathBuf {
-    out.join("tmp").join("in_flight")
+/// Where the worker process of that supervisor says what it is busy with. Each supervisor has its
+/// own file, as a second run that finds the folder in use must not touch that of the first.
+pub fn in_flight_path(out: &Path, supervisor: u32) -> PathBuf {
+    out.join("tmp").join(format!("in_flight-{supervisor}"))
 }
 
 fn strikes_path(out: &Path) -> PathBuf {
@@ -67,18 +81,21 @@ impl<F: FnMut() -> Command> Supervisor<F> {
     pub fn run(mut self) -> Result<i32, FatalError> {
         let mut deaths = 0;
         let mut blameless = 0;
+        let in_flight = in_flight_path(&self.out, std::process::id());
         loop {
             // What an earlier process was busy with must not be blamed on this one.
-            store::remove(&in_flight_path(&self.out))?;
+            store::remove(&in_flight)?;
+            let oom_kills = oom_kills();
             let status = self.run_once()?;
-            let Some(death) = Death::from_status(status) else {
+            let is_oom = oom_kills.is_none_or(|before| self::oom_kills() != Some(before));
+            let Some(death) = Death::from_status(status, is_oom) else {
                 return Ok(status.code().unwrap_or(EXIT_INTERRUPTED));
             };
             if self.stop.state() != StopState::Running {
                 return Ok(EXIT_INTERRUPTED);
             }
             deaths += 1;
-            let struck = strike(&self.out, &death)?;
+            let struck = strike(&self.out, &in_flight, &death)?;
             blameless = if struck == 0 { blameless + 1 } else { 0 };
             let what = death.describe();
             if blameless >= MAX_BLAMELESS {
@@ -94,7 +111,10 @@ impl<F: FnMut() -> Command> Supervisor<F> {
                     strikes_path(&self.out).display()
                 )));
             }
-            tracing::warn!("the worker process {what} with {struck} videos at work; restarting it");
+            tracing::warn!(
+                "the worker process {what} with {struck} videos at work; restarting it{}",
+                death.advice()
+            );
         }
     }
 
@@ -154,12 +174,13 @@ impl Line {
     }
 }
 
-/// Lets the supervisor stop this worker process: each byte on stdin moves `stop` one step, and the
-/// end of stdin (the supervisor is gone) drains.
+/// Lets the supervisor stop this worker process: the first byte on stdin drains, the second aborts,
+/// and the end of stdin (the supervisor is gone) drains. So do signals, and no number of them aborts.
 ///
 /// # Errors
-/// [`FatalError::Library`] if the thread cannot start.
+/// [`FatalError::Library`] if the thread or the handlers cannot start.
 pub fn obey_supervisor(stop: &Stop) -> Result<(), FatalError> {
+    install_worker_signals(stop)?;
     obey(std::io::stdin(), stop)
 }
 
@@ -169,8 +190,19 @@ fn obey(mut line: impl std::io::Read + Send + 'static, stop: &Stop) -> Result<()
         .name("supervisor line".into())
         .spawn(move || {
             let mut byte = [0];
-            while matches!(line.read(&mut byte), Ok(1)) {
-                stop.escalate();
+            let mut steps = 0;
+            loop {
+                match line.read(&mut byte) {
+                    Ok(1) => steps += 1,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    _ => break,
+                }
+                // A signal may have drained already; that is no step of the supervisor's.
+                if steps > 1 {
+                    stop.abort();
+                } else if steps == 1 {
+                    stop.drain();
+                }
             }
             stop.drain();
         })
@@ -186,15 +218,34 @@ pub fn exit_hung(_: &Activity) {
     signal_hook::low_level::exit(i32::from(EXIT_HANG));
 }
 
+/// [`exit_hung`] for a process without a supervisor, which nobody restarts.
+pub fn exit_hung_alone(_: &Activity) {
+    signal_hook::low_level::exit(1);
+}
+
+/// How many processes the kernel has killed for want of memory; none where it does not say.
+fn oom_kills() -> Option<u64> {
+    let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let line = counters
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "));
+    line?.trim().parse().ok()
+}
+
 /// How a worker process died.
+#[derive(Debug, PartialEq)]
 enum Death {
     Signal(i32),
+    OutOfMemory,
+    Killed,
     Hang,
 }
 
 impl Death {
-    fn from_status(status: ExitStatus) -> Option<Self> {
+    fn from_status(status: ExitStatus, is_oom: bool) -> Option<Self> {
         match (status.signal(), status.code()) {
+            (Some(SIGKILL), _) if is_oom => Some(Self::OutOfMemory),
+            (Some(SIGKILL), _) => Some(Self::Killed),
             (Some(signal), _) => Some(Self::Signal(signal)),
             (None, Some(code)) if code == i32::from(EXIT_HANG) => Some(Self::Hang),
             _ => None,
@@ -207,7 +258,23 @@ impl Death {
                 let name = signal_hook::low_level::signal_name(*signal).unwrap_or("a signal");
                 format!("died with {name} ({signal})")
             }
+            Self::OutOfMemory => format!("was killed for want of memory (SIGKILL, {SIGKILL})"),
+            Self::Killed => format!("was killed from outside (SIGKILL, {SIGKILL})"),
             Self::Hang => "gave up on an item that hung".to_owned(),
+        }
+    }
+
+    fn weight(&self) -> u32 {
+        match self {
+            Self::Killed => KILL_WEIGHT,
+            _ => FULL_WEIGHT,
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::OutOfMemory => "; fewer --jobs or smaller limits.memory_bytes take less memory",
+            _ => "",
         }
     }
 }
@@ -218,14 +285,20 @@ struct Strike {
     root: String,
     kind: ErrorKind,
     what: String,
+    #[serde(default = "full_weight")]
+    weight: u32,
     /// Instead: the strikes before this one do not count any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_forgiven: bool,
 }
 
+fn full_weight() -> u32 {
+    FULL_WEIGHT
+}
+
 /// Writes a strike for each root that may be guilty; returns how many.
-fn strike(out: &Path, death: &Death) -> Result<usize, FatalError> {
-    let busy = InFlight::read(&in_flight_path(out))?;
+fn strike(out: &Path, in_flight: &Path, death: &Death) -> Result<usize, FatalError> {
+    let busy = InFlight::read(in_flight)?;
     let has_hung = busy.iter().any(|busy| busy.is_hung);
     // The watchdog knows exactly who hangs; a crash may be anyone's who was at work.
     let guilty: BTreeMap<&str, &Busy> = busy
@@ -233,6 +306,9 @@ fn strike(out: &Path, death: &Death) -> Result<usize, FatalError> {
         .filter(|busy| busy.is_hung || !has_hung)
         .map(|busy| (busy.root.as_str(), busy))
         .collect();
+    if guilty.is_empty() {
+        return Ok(0);
+    }
     let path = strikes_path(out);
     let mut file = Appender::open_lines(&path)?;
     for (root, busy) in &guilty {
@@ -250,6 +326,7 @@ fn strike(out: &Path, death: &Death) -> Result<usize, FatalError> {
                 busy.stage,
                 busy.path
             ),
+            weight: death.weight(),
             is_forgiven: false,
         };
         let mut text = serde_json::to_vec(&strike).map_err(|e| FatalError::disk(&path, e))?;
@@ -293,6 +370,7 @@ pub fn forgive(out: &Path, roots: &[String]) -> Result<(), FatalError> {
             root: root.clone(),
             kind: last.kind,
             what: "to be tried again".to_owned(),
+            weight: 0,
             is_forgiven: true,
         };
         let mut text = serde_json::to_vec(&forgiven).map_err(|e| FatalError::disk(&path, e))?;
@@ -300,6 +378,10 @@ pub fn forgive(out: &Path, roots: &[String]) -> Result<(), FatalError> {
         Appender::open_lines(&path)?.append(&text)?;
     }
     Ok(())
+}
+
+fn weight(strikes: &[Strike]) -> u32 {
+    strikes.iter().map(|strike| strike.weight).sum()
 }
 
 /// Keys of roots that are not to be processed any more, with kind and reason, for
@@ -310,13 +392,14 @@ pub fn forgive(out: &Path, roots: &[String]) -> Result<(), FatalError> {
 pub fn quarantined(out: &Path) -> Result<BTreeMap<String, (ErrorKind, String)>, FatalError> {
     let by_root = strikes(out)?.into_iter();
     Ok(by_root
-        .filter(|(_, strikes)| strikes.len() >= MAX_STRIKES)
+        .filter(|(_, strikes)| weight(strikes) >= MAX_WEIGHT)
         .filter_map(|(root, mut strikes)| {
+            let times = match strikes.len() {
+                2 => "for the second time".to_owned(),
+                more => format!("{more} times so far"),
+            };
             let last = strikes.pop()?;
-            Some((
-                root,
-                (last.kind, format!("{}, for the second time", last.what)),
-            ))
+            Some((root, (last.kind, format!("{}, {times}", last.what))))
         })
         .collect())
 }
@@ -328,7 +411,7 @@ pub fn quarantined(out: &Path) -> Result<BTreeMap<String, (ErrorKind, String)>, 
 pub fn suspects(out: &Path) -> Result<BTreeSet<String>, FatalError> {
     let by_root = strikes(out)?.into_iter();
     Ok(by_root
-        .filter(|(_, strikes)| strikes.len() < MAX_STRIKES)
+        .filter(|(_, strikes)| (ALONE_WEIGHT..MAX_WEIGHT).contains(&weight(strikes)))
         .map(|(root, _)| root)
         .collect())
 }
@@ -361,7 +444,7 @@ mod tests {
     ) -> Result<i32, FatalError> {
         let stop = Stop::new();
         let command = || {
-            let file = InFlight::open(&in_flight_path(out)).unwrap();
+            let file = InFlight::open(&in_flight_path(out, std::process::id())).unwrap();
             let lost = quarantined(out).unwrap().into_keys().collect();
             shell(script(&file, suspects(out).unwrap(), lost))
         };
@@ -436,13 +519,47 @@ mod tests {
     }
 
     #[test]
+    fn being_killed_from_outside_weighs_little_and_not_nothing() {
+        let killed = ExitStatus::from_raw(SIGKILL);
+        assert_eq!(Death::from_status(killed, false), Some(Death::Killed));
+        assert_eq!(Death::from_status(killed, true), Some(Death::OutOfMemory));
+        let out = tempfile::tempdir().unwrap();
+        let in_flight = out.path().join("in_flight");
+        let file = InFlight::open(&in_flight).unwrap();
+        file.set(1, Some(&busy("a", false)));
+        let mut alone_after = 0;
+        let mut lost_after = 0;
+        for n in 1..=30 {
+            strike(out.path(), &in_flight, &Death::Killed).unwrap();
+            let is_lost = !quarantined(out.path()).unwrap().is_empty();
+            let is_alone = !suspects(out.path()).unwrap().is_empty();
+            if is_alone && alone_after == 0 {
+                alone_after = n;
+            }
+            if is_lost && lost_after == 0 {
+                lost_after = n;
+            }
+            assert!(!(is_lost && is_alone));
+        }
+        assert_eq!((alone_after, lost_after), (3, 20));
+        let (_, what) = quarantined(out.path()).unwrap().remove("a").unwrap();
+        assert!(what.ends_with("30 times so far"), "{what}");
+
+        file.set(1, Some(&busy("b", false)));
+        strike(out.path(), &in_flight, &Death::OutOfMemory).unwrap();
+        assert!(suspects(out.path()).unwrap().contains("b"));
+        strike(out.path(), &in_flight, &Death::OutOfMemory).unwrap();
+        assert!(quarantined(out.path()).unwrap().contains_key("b"));
+    }
+
+    #[test]
     fn restarts_are_limited() {
         let out = tempfile::tempdir().unwrap();
         let mut starts = 0;
         let error = supervise(out.path(), |file, _, _| {
             starts += 1;
             file.set(0, Some(&busy(&format!("root{starts}"), false)));
-            "kill -KILL $$"
+            "kill -BUS $$"
         });
         assert!(error.unwrap_err().to_string().contains("died 6 times"));
         assert_eq!(starts, 6);
@@ -479,6 +596,11 @@ mod tests {
         }
         assert_eq!(stop.state(), StopState::Draining);
         let stop = Stop::new();
+        // A signal to the whole group has drained before the supervisor says so.
+        stop.drain();
+        obey(&b"\n"[..], &stop).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(stop.state(), StopState::Draining);
         obey(&b"\n\n"[..], &stop).unwrap();
         while stop.state() != StopState::Aborting && start.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(1));

@@ -489,3 +489,44 @@ fn stages_of_one_name_are_refused() {
     );
     assert!(result.unwrap_err().to_string().contains("called s"));
 }
+
+#[test]
+fn a_service_that_stops_answering_stops_the_run_and_fails_no_root() {
+    let asking = |roots_in_all: u32, dead: std::ops::Range<u64>| {
+        Chain::source(roots(roots_in_all)).then(step("ask", 1, move |item, out| {
+            if dead.contains(&item) {
+                return Err(ItemError::new(ErrorKind::Remote, "gone"));
+            }
+            out.emit(item);
+            Ok(())
+        }))
+    };
+    let options = RunOptions {
+        services: [("ask".to_owned(), "the oracle".to_owned())].into(),
+        ..RunOptions::default()
+    };
+    for runner in [Runner::Threaded, Runner::Sequential] {
+        // In the middle, and from the start but with few roots.
+        for (roots_in_all, answered) in [(40, 7), (2, 0)] {
+            let mut book = Book::default();
+            let chain = asking(roots_in_all, answered..100);
+            let result = chain.run(runner, &options, &Monitor::new(0, 0), &mut book);
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("of the oracle") && error.contains("the last: gone"));
+            let done: Vec<_> = book.done.keys().map(|row| u64::from(*row)).collect();
+            assert_eq!(done, (0..answered).collect::<Vec<_>>());
+        }
+        // It recovers, or there are too few to tell: these roots have failed.
+        for dead in [3..12, 15..20] {
+            let (book, summary) = run(asking(20, dead.clone()), runner, &options);
+            assert_eq!((book.done.len(), summary.ended), (20, Ended::Complete));
+            assert_eq!(summary.roots_failed, dead.end - dead.start);
+        }
+        let patient = RunOptions {
+            max_failed_ratio: 1.0,
+            ..options.clone()
+        };
+        let (book, _) = run(asking(40, 0..100), runner, &patient);
+        assert_eq!(book.done.len(), 40);
+    }
+}

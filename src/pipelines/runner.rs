@@ -1,6 +1,7 @@
 //! One run from config and manifest to shards and report; the same request continues it.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::vision::heat_map;
 const HEAT_MAP_SIDE_PX: u32 = 360;
 /// Name of this process's files of the commit log; the folder's lock makes it the only one.
 pub(super) const LEDGER_WRITER: &str = "main";
-/// Time an item may be late before its worker process is given up.
+/// Most time an item may be late before its worker process is given up; less where items get less.
 const HANG_GRACE: Duration = Duration::from_secs(30);
 
 /// What the user asks for.
@@ -250,6 +251,7 @@ pub fn run(
             hung.clone(),
             &mut chunks,
             &mut ledger,
+            &lock,
         )?;
         // A chunk may turn out to be damaged when it is its turn: its rows are open again.
         let is_over = chunks.is_complete() || chunks.num_committed() <= before;
@@ -258,6 +260,7 @@ pub fn run(
         }
     }
 
+    lock.check()?;
     chunks.check_counts()?;
     let usage = prepared.models.usage();
     if let Some(usage) = &usage {
@@ -287,14 +290,16 @@ fn pass(
     hung: impl Fn(&Activity) + Send + 'static,
     chunks: &mut Chunks,
     ledger: &mut Ledger,
+    lock: &store::RunLock,
 ) -> Result<Ended, FatalError> {
     let (config, dir) = (&prepared.config, &prepared.dir);
     let monitor = Monitor::with_in_flight(
         prepared.entries.len() as u64,
         chunks.num_committed(),
-        InFlight::open(&in_flight_path(dir.root()))?,
+        InFlight::open(&in_flight_path(dir.root(), parent_id()))?,
     );
-    let _watchdog = Watchdog::start(&monitor, HANG_GRACE, hung)?;
+    let grace = HANG_GRACE.min(Duration::from_secs(config.limits.item_secs as u64));
+    let _watchdog = Watchdog::start(&monitor, grace, hung)?;
     started(&monitor);
     let entries = Arc::clone(&prepared.entries);
     let roots = chunks.open_roots().filter_map(move |(row, key)| {
@@ -309,6 +314,7 @@ fn pass(
     let options = RunOptions {
         item_secs: config.limits.item_secs as u64,
         max_failed_ratio: config.limits.max_failed_ratio,
+        services: services(config, &prepared.stages),
         stop: stop.clone(),
         quarantined: quarantined(dir.root())?,
         alone: suspects(dir.root())?,
@@ -322,6 +328,7 @@ fn pass(
         fingerprint: &prepared.fingerprint,
         ledger,
         chunks,
+        lock,
         open: BTreeMap::new(),
     };
     let chain = stages.chain(roots);
@@ -380,6 +387,19 @@ fn report(prepared: &Prepared, funnel: &Funnel, chunks: &Chunks) -> Result<(), F
                 instruction that leads from the first to the second.",
     })?;
     Ok(())
+}
+
+/// Stages that ask the endpoint, and its name for messages.
+fn services(config: &Config, stages: &EditPairs) -> BTreeMap<String, String> {
+    use crate::config::InstructionWriter;
+    let writes = config.instruct.writer == InstructionWriter::Endpoint;
+    let judges = stages.judge.judge.is_some() && config.judge.backend == JudgeBackend::Endpoint;
+    let name = format!("the endpoint {}", config.endpoint.base_url);
+    [("instruct", writes), ("judge", judges)]
+        .into_iter()
+        .filter(|(_, asks)| *asks)
+        .map(|(stage, _)| (stage.to_owned(), name.clone()))
+        .collect()
 }
 
 /// Prompts that have a part in rows, as `(stage, name@sha256:12)`.

@@ -6,6 +6,7 @@ use super::shards::{Chunks, spool_key};
 use crate::core::{FatalError, Fingerprint, ItemError, ItemPath, RootCounts, Sample, VideoId};
 use crate::engine::{LEDGER_VERSION, Ledger, LedgerLine, Rejection, RootLine, RootRef, Sink};
 use crate::io::{RowColumns, RowContext, SpoolError, SpoolWriter};
+use crate::store::RunLock;
 
 /// The sink of a run.
 pub(super) struct RunSink<'a> {
@@ -14,6 +15,7 @@ pub(super) struct RunSink<'a> {
     pub(super) fingerprint: &'a Fingerprint,
     pub(super) ledger: &'a mut Ledger,
     pub(super) chunks: &'a mut Chunks,
+    pub(super) lock: &'a RunLock,
     pub(super) open: BTreeMap<u32, OpenRoot>,
 }
 
@@ -30,6 +32,7 @@ impl RunSink<'_> {
         match self.open.entry(root.row) {
             std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
+                self.lock.check()?;
                 let key = spool_key(self.fingerprint, &root.key);
                 let spool = SpoolWriter::create(&self.chunks.spool_dir(), root.row, &key)?;
                 Ok(free.insert(OpenRoot {
@@ -95,6 +98,7 @@ impl Sink<Sample> for RunSink<'_> {
         let Some(open) = self.open.remove(&root.row) else {
             return Ok(());
         };
+        self.lock.check()?;
         let files = open.spool.finish()?;
         let made = counts.emitted();
         let write = counts.stage_mut("write");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::unchanged::check_unchanged;
 use crate::core::{
     ByteBudget, FatalError, Fingerprint, Frame, FramePair, FrameRef, Hasher, ItemError,
     PairCandidate, SampledFrame, Scene, SceneSamples, Trace, VideoId,
@@ -81,7 +82,10 @@ impl FetchWorker {
                 reader.set_deadline(out.context().deadline);
                 reader
             }
-            _ => FrameReader::open(video.file.path(), &video.info, &options)?,
+            _ => {
+                check_unchanged(&video.file)?;
+                FrameReader::open(video.file.path(), &video.info, &options)?
+            }
         };
         let mut fetch = |sampled: &SampledFrame| -> Result<Frame, ItemError> {
             let at = FrameRef {
@@ -93,8 +97,10 @@ impl FetchWorker {
                 image: reader.frame(at)?,
             })
         };
-        let from = fetch(pair.from_frame())?;
-        let to = fetch(pair.to_frame())?;
+        let both =
+            fetch(pair.from_frame()).and_then(|from| fetch(pair.to_frame()).map(|to| (from, to)));
+        check_unchanged(&video.file)?;
+        let (from, to) = both?;
         self.reader = Some((video.id.clone(), reader));
         let samples = Arc::new(SceneSamples {
             frames: Vec::new(),

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::unchanged::{check_unchanged, stamp_of};
 use crate::core::{
     ErrorKind, FatalError, Fingerprint, Hasher, ItemError, LocalFile, ManifestEntry, Video, VideoId,
 };
@@ -54,19 +55,22 @@ impl Worker for Ingest {
         entry: ManifestEntry,
         out: &mut Outbox<'_, Arc<Video>>,
     ) -> Result<(), ItemError> {
-        let file = if let Some(path) = entry.local_path() {
+        let mut file = if let Some(path) = entry.local_path() {
             LocalFile::kept(path)
         } else {
             let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
             LocalFile::temporary(fetched)
         };
+        file.stamp = stamp_of(file.path());
         let id = hash_file(file.path(), out)?;
         let options = OpenOptions {
             decode_threads: 1,
             deadline: out.context().deadline,
         };
         let info = probe(file.path(), &options, self.crop_black_bars)
-            .map_err(|error| error.without_path(file.path()))?;
+            .map_err(|error| error.without_path(file.path()));
+        check_unchanged(&file)?;
+        let info = info?;
         out.emit(Arc::new(Video {
             id,
             entry: Arc::new(entry),

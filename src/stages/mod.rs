@@ -13,3 +13,4 @@ mod sampler;
 mod scene_builder;
 pub mod screen;
 pub mod split;
+mod unchanged;

@@ -10,6 +10,7 @@ use super::cut_source::{CutSource, FoundCuts, Replay};
 use super::recall::{Recall, recalled_scene};
 use super::recorder::VideoRecorder;
 use super::scene_builder::{BuiltScene, FrameNotes, SceneBuilder};
+use super::unchanged::check_unchanged;
 use crate::core::{
     ByteBudget, DamageReason, DamageSummary, ErrorKind, FatalError, Fingerprint, FrameIndex,
     FrameRef, FrameScore, Hasher, ItemError, Proposal, Pts, Rgb8, SampledFrame, Scene, SceneRecord,
@@ -190,6 +191,8 @@ impl SplitWorker {
         }
         let recorder = pass.recorder.clone();
         let result = pass.run(&mut source, out);
+        // Neither cuts nor a fault of other bytes may be taken for those of the hash.
+        let result = check_unchanged(&video.file).and(result);
         match result {
             Ok((found, summary)) => {
                 let has_loss = summary.damage.as_ref().is_some_and(|damage| damage.is_loss);

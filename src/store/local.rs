@@ -3,13 +3,20 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::fault;
 use crate::core::FatalError;
 
 /// Tells temporary names of one process apart: two threads may publish the same file.
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// How often a folder that is in use is tried again, and how long it takes until then.
+const LOCK_TRIES: u32 = 5;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Large enough that a Parquet page or a picture goes out in few system calls.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
@@ -55,7 +62,10 @@ fn write_whole(
     reason = "this is the one place that renames files, after they were made durable"
 )]
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
+    fault::point("rename", to, &[]);
+    fs::rename(from, to)?;
+    fault::point("renamed", to, &[]);
+    Ok(())
 }
 
 /// Writes a file so that it is either whole and durable, or not there: a temporary file in the
@@ -208,10 +218,14 @@ impl Appender {
     /// # Errors
     /// [`FatalError::Disk`] with the path; a part may have been written.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), FatalError> {
+        fault::point("append", &self.path, bytes);
+        fault::tear(&mut self.file, &self.path, bytes);
         self.file
             .write_all(bytes)
             .and_then(|()| self.file.sync_data())
-            .map_err(|e| FatalError::disk(&self.path, e))
+            .map_err(|e| FatalError::disk(&self.path, e))?;
+        fault::point("appended", &self.path, bytes);
+        Ok(())
     }
 
     /// The file.
@@ -235,7 +249,30 @@ fn is_torn(path: &Path) -> io::Result<bool> {
 /// The right to write into a run's folder; dropping gives it back, and so does the process's end.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+}
+
+impl RunLock {
+    /// Whether the folder is still the one that was locked: who deletes or moves it during a run
+    /// must not get half a run in its place.
+    ///
+    /// # Errors
+    /// [`FatalError::Disk`] with the folder.
+    pub fn check(&self) -> Result<(), FatalError> {
+        let is_ours = |(ours, now): (fs::Metadata, fs::Metadata)| {
+            (ours.dev(), ours.ino()) == (now.dev(), now.ino())
+        };
+        let found = self.file.metadata().ok().zip(fs::metadata(&self.path).ok());
+        if found.is_some_and(is_ours) {
+            return Ok(());
+        }
+        Err(FatalError::disk(
+            folder_of(&self.path),
+            "this folder was deleted or moved while the run wrote to it; put it back or begin anew \
+             with the same command",
+        ))
+    }
 }
 
 /// Takes the folder for this process by an advisory lock on `<folder>/.lock`.
@@ -252,7 +289,16 @@ pub fn lock_dir(folder: &Path) -> Result<RunLock, FatalError> {
         .truncate(false)
         .open(&path)
         .map_err(|e| FatalError::disk(&path, e))?;
-    match file.try_lock() {
+    // Who asks for a run's state holds the lock for a moment.
+    let mut result = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(result, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_WAIT);
+        result = file.try_lock();
+    }
+    match result {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
@@ -276,7 +322,7 @@ pub fn lock_dir(folder: &Path) -> Result<RunLock, FatalError> {
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(|e| FatalError::disk(&path, e))?;
-    Ok(RunLock { _file: file })
+    Ok(RunLock { file, path })
 }
 
 #[cfg(test)]
@@ -328,7 +374,12 @@ mod tests {
         let error = lock_dir(folder.path()).unwrap_err().to_string();
         let who = format!("another run (process {})", std::process::id());
         assert!(error.contains(&who), "{error}");
-        drop(first);
+        first.check().unwrap();
+        fs::remove_file(folder.path().join(".lock")).unwrap();
+        let second = lock_dir(folder.path()).unwrap();
+        let error = first.check().unwrap_err().to_string();
+        assert!(error.contains("was deleted or moved"), "{error}");
+        drop((first, second));
         lock_dir(folder.path()).unwrap();
     }
 

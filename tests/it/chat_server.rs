@@ -72,7 +72,15 @@ pub(crate) struct ChatServer {
 impl ChatServer {
     /// Starts a server that answers with what `reply` says.
     pub(crate) fn start(reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        Self::start_at("127.0.0.1:0", reply)
+    }
+
+    /// The same at an address that was free a moment ago.
+    pub(crate) fn start_at(
+        address: &str,
+        reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let server = Arc::new(Server::http(address).unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let reply = Arc::new(reply);
         let threads = (0..THREADS).map(|_| {
@@ -112,7 +120,10 @@ impl Drop for ChatServer {
 fn serve(server: &Server, asked: &Mutex<Vec<Asked>>, reply: &dyn Fn(&Asked) -> Reply) {
     while let Ok(mut request) = server.recv() {
         let mut body = String::new();
-        request.as_reader().read_to_string(&mut body).unwrap();
+        if request.as_reader().read_to_string(&mut body).is_err() {
+            // The client died in the middle.
+            continue;
+        }
         let header = |name: &'static str| {
             let mut headers = request.headers().iter();
             headers.find(|header| header.field.equiv(name))

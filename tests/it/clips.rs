@@ -161,6 +161,27 @@ pub(crate) fn good_manifest(folder: &Path) -> Option<PathBuf> {
     Some(publish_text(folder, "good.jsonl", &lines.join("\n")))
 }
 
+/// A copy of a clip under another name, with a content of its own but the same pictures.
+pub(crate) fn copy_of(clip: &str, folder: &Path, name: &str) -> Option<PathBuf> {
+    let copy = folder.join(name);
+    let mut bytes = std::fs::read(clips()?.join(clip)).unwrap();
+    // A box after the last one changes the file's hash and nothing else.
+    bytes.extend((8 + name.len() as u32).to_be_bytes());
+    bytes.extend(b"free");
+    bytes.extend(name.as_bytes());
+    publish_bytes(&copy, &bytes).unwrap();
+    Some(copy)
+}
+
+/// A manifest in `folder` of these videos.
+pub(crate) fn manifest_of(folder: &Path, videos: &[PathBuf]) -> PathBuf {
+    let lines = videos
+        .iter()
+        .map(|video| serde_json::json!({ "uri": video }).to_string());
+    let lines: Vec<String> = lines.collect();
+    publish_text(folder, "manifest.jsonl", &lines.join("\n"))
+}
+
 /// A manifest in `folder` of more videos than are worked on at once: copies under other names.
 pub(crate) fn long_manifest(folder: &Path, rows: usize) -> Option<PathBuf> {
     let clips = clips()?;

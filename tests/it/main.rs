@@ -15,9 +15,13 @@ mod endpoint;
 #[cfg(test)]
 mod fast;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod generated_docs;
 #[cfg(test)]
 mod http_ingest;
+#[cfg(test)]
+mod kills;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
@@ -36,5 +40,7 @@ mod salvage;
 mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
+#[cfg(test)]
+mod supervisor;
 #[cfg(test)]
 mod whole_corpus;

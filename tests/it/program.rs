@@ -1,7 +1,8 @@
 //! Runs the real program.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// Settings with which no weights are needed.
 pub(crate) const NO_WEIGHTS: [&str; 4] = [
@@ -82,6 +83,30 @@ pub(crate) fn run_command(manifest: &Path, out: &Path, more: &[&str]) -> Command
 /// Calls [`run_command`].
 pub(crate) fn run(manifest: &Path, out: &Path, more: &[&str]) -> Ran {
     run_command(manifest, out, more).output().unwrap().into()
+}
+
+/// Sends a signal to processes, which may be gone.
+pub(crate) fn signal(name: &str, processes: &[u32]) {
+    let numbers: Vec<String> = processes.iter().map(ToString::to_string).collect();
+    let line = format!("kill -{name} {} 2>/dev/null; true", numbers.join(" "));
+    Command::new("sh").args(["-c", &line]).status().unwrap();
+}
+
+/// The worker process of a running `run`.
+pub(crate) fn worker_of(child: &Child) -> Option<u32> {
+    let id = child.id();
+    let path = format!("/proc/{id}/task/{id}/children");
+    let text = std::fs::read_to_string(Path::new(&path)).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Finished videos of a run that goes on or is over; 0 before it has begun.
+pub(crate) fn videos_done(out: &Path) -> u64 {
+    let status = call([OsStr::new("status"), OsStr::new("--json"), out.as_os_str()]);
+    if status.code != Some(0) {
+        return 0;
+    }
+    status.json()["videos_done"].as_u64().unwrap()
 }
 
 /// Whether all weights of the default pipeline are here; says so if not.

@@ -1,20 +1,26 @@
-//! Runs that are killed or interrupted end with the same bytes as one that is left alone.
+//! Runs that lose a process or are interrupted end with the same bytes as one that is left alone.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::clips::long_manifest;
-use crate::program::{Ran, call, run, run_command};
+use crate::program::{Ran, call, run, run_command, signal, videos_done, worker_of};
 use crate::run_folder::{digests, left_spools, shared_folder};
 
 /// More rows than are in flight at once with one worker a stage.
 const ROWS: usize = 16;
-const SETTINGS: [&str; 4] = ["-j", "1", "--set", "output.chunk_rows=5"];
-const KILLS: u32 = 5;
+const SETTINGS: [&str; 6] = [
+    "-j",
+    "1",
+    "--set",
+    "output.chunk_rows=5",
+    "--set",
+    "propose_pairs.max_per_scene=1",
+];
 
 /// What all tests here compare with.
 struct Whole {
@@ -73,7 +79,7 @@ impl Setting {
     /// Waits until the commit log names this many finished videos, or the program has ended.
     fn wait_for_videos(&self, child: &mut Child, wanted: usize) {
         while child.try_wait().unwrap().is_none() {
-            if committed_videos(&self.out) >= wanted {
+            if videos_done(&self.out) >= wanted as u64 {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -85,54 +91,6 @@ impl Setting {
         assert_eq!(digests(&self.out), digests(&self.whole.out));
         assert_eq!(left_spools(&self.out), Vec::<PathBuf>::new());
     }
-}
-
-/// Videos that the commit log names as finished.
-fn committed_videos(out: &Path) -> usize {
-    let Ok(ledger) = std::fs::read_dir(out.join("ledger")) else {
-        return 0;
-    };
-    let texts = ledger.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
-    texts
-        .map(|text| text.matches("\"kind\":\"root\"").count())
-        .sum()
-}
-
-fn signal(name: &str, processes: &[u32]) {
-    let numbers: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    let line = format!("kill -{name} {} 2>/dev/null; true", numbers.join(" "));
-    Command::new("sh").args(["-c", &line]).status().unwrap();
-}
-
-fn worker_of(child: &Child) -> Option<u32> {
-    let id = child.id();
-    let path = format!("/proc/{id}/task/{id}/children");
-    let text = std::fs::read_to_string(Path::new(&path)).ok()?;
-    text.split_whitespace().next()?.parse().ok()
-}
-
-#[test]
-fn kills_at_any_time_leave_no_trace() {
-    let Some(setting) = setting() else { return };
-    let mut killed = 0;
-    for n in 1..=KILLS {
-        let mut child = setting.start();
-        // Each time later, as earlier work need not be done again.
-        std::thread::sleep(setting.whole.took.mul_f64(0.15) * n / 2);
-        let mut processes = vec![child.id()];
-        processes.extend(worker_of(&child));
-        signal("KILL", &processes);
-        killed += u32::from(!child.wait().unwrap().success());
-    }
-    assert!(
-        killed >= 2,
-        "{killed} kills came before the end; the test shows nothing"
-    );
-    setting.complete_and_compare();
-    assert!(
-        !setting.out.join("strikes.jsonl").exists(),
-        "a kill from outside is no video's fault"
-    );
 }
 
 #[test]
