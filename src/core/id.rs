@@ -135,6 +135,20 @@ impl ItemPath {
     pub fn row(&self) -> u32 {
         self.0.first().copied().unwrap_or(0)
     }
+    /// The manifest row, then the child numbers.
+    pub fn numbers(&self) -> &[u32] {
+        &self.0
+    }
+    /// The ancestor of that many numbers; the item itself when it has no more.
+    #[must_use]
+    pub fn ancestor(&self, numbers: usize) -> Self {
+        Self(self.0.iter().take(numbers).copied().collect())
+    }
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let numbers = text.split('_').map(|number| number.parse().ok());
+        numbers.collect::<Option<Vec<u32>>>().map(Self)
+    }
 }
 
 impl fmt::Display for ItemPath {
@@ -167,5 +181,9 @@ mod tests {
             paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["1_9", "1_10", "2"]
         );
+        for path in &paths {
+            assert_eq!(ItemPath::parse(&path.to_string()).as_ref(), Some(path));
+        }
+        assert_eq!(ItemPath::parse("1_x"), None);
     }
 }

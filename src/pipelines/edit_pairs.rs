@@ -71,16 +71,7 @@ impl EditPairs {
         let rejects = config.output.mode == Mode::Drop;
         let source = Arc::new(models.clone());
         Ok(Self {
-            ingest: Ingest {
-                download_dir: download_dir.to_owned(),
-                fetch: FetchOptions {
-                    max_bytes: config.ingest.download_max_bytes.as_u64(),
-                    timeout_secs: config.ingest.download_secs as u64,
-                    allow_private_addresses: config.ingest.allow_private_addresses,
-                },
-                crop_black_bars: config.ingest.crop_black_bars,
-                workers: config.workers.ingest.unwrap_or(1),
-            },
+            ingest: ingest(config, download_dir, config.workers.ingest.unwrap_or(1)),
             split: Split {
                 detector,
                 detector_identity,
@@ -149,12 +140,7 @@ impl EditPairs {
                 max_side_px: config.endpoint.image_max_side_px,
                 memo: Some(memo.clone()),
             },
-            encode: Encode {
-                jpeg_quality: (config.output.image_format == ImageFormat::Jpeg)
-                    .then_some(config.output.jpeg_quality),
-                max_px: config.output.image_max_px,
-                workers: config.workers.encode.unwrap_or(half),
-            },
+            encode: encode(config, config.workers.encode.unwrap_or(half)),
         })
     }
 
@@ -203,8 +189,32 @@ impl EditPairs {
     }
 }
 
+/// The stage that opens videos.
+pub(super) fn ingest(config: &Config, download_dir: &Path, workers: usize) -> Ingest {
+    Ingest {
+        download_dir: download_dir.to_owned(),
+        fetch: FetchOptions {
+            max_bytes: config.ingest.download_max_bytes.as_u64(),
+            timeout_secs: config.ingest.download_secs as u64,
+            allow_private_addresses: config.ingest.allow_private_addresses,
+        },
+        crop_black_bars: config.ingest.crop_black_bars,
+        workers,
+    }
+}
+
+/// The stage that makes image files.
+pub(super) fn encode(config: &Config, workers: usize) -> Encode {
+    Encode {
+        jpeg_quality: (config.output.image_format == ImageFormat::Jpeg)
+            .then_some(config.output.jpeg_quality),
+        max_px: config.output.image_max_px,
+        workers,
+    }
+}
+
 /// The filters that are switched on, cheap ones first, with their ranges.
-fn bound<T>(config: &Config, defs: &'static [FilterDef<T>]) -> Vec<Bound<T>> {
+pub(super) fn bound<T>(config: &Config, defs: &'static [FilterDef<T>]) -> Vec<Bound<T>> {
     in_cost_order(defs)
         .into_iter()
         .filter(|def| {

@@ -3,6 +3,7 @@
 mod check;
 pub mod edit_pairs;
 mod factories;
+mod finished;
 mod plan;
 mod run_dir;
 mod runner;
@@ -12,16 +13,18 @@ mod scenes;
 mod shards;
 mod sink;
 mod status;
+mod verify;
 
 pub use check::{CheckResult, check};
 pub use factories::{EndpointUsage, Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
-pub use run_dir::{RunDir, RunInfo};
+pub use run_dir::{RunDir, RunInfo, SelectedFrom};
 pub use runner::{RunRequest, RunResult, run};
 pub use scene_plot::{plot_file, publish_plot};
 pub use scene_split::{SceneSplitter, WrittenClip};
 pub use scenes::{SceneRequest, find_scenes};
 pub use status::{Status, status};
+pub use verify::{Fault, SkippedSource, Verified, VerifyRequest, verify};
 
 use crate::config::{Config, FilterChoice, Loaded, Source, load_leniently};
 use crate::core::{ConfigError, Problem, Range};

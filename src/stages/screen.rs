@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::core::{
-    ConfigError, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Range, Scene, Scores,
+    ConfigError, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Range, Scene, Score,
+    Scores,
 };
 use crate::engine::{Outbox, Rejection, Stage, Worker};
 use crate::filters::{Filter, FilterContext, FilterDef, ModelSource};
@@ -136,23 +137,45 @@ impl<T: Screened> Worker for ScreenWorker<T> {
 
     fn process(&mut self, mut item: T, out: &mut Outbox<'_, T>) -> Result<(), ItemError> {
         let mut context = FilterContext::default();
-        for (name, range, filter) in &mut self.filters {
-            let name = *name;
+        let rejects = self.rejects;
+        let filters = self.filters.iter_mut().map(|(name, range, filter)| {
+            let range = if rejects { Some(*range) } else { None };
+            ((*name, filter), range)
+        });
+        let found = first_out_of_range(filters, |(name, filter)| {
             let score = filter
                 .measure(&item, &mut context)
-                .map_err(|e| e.context(name))?;
+                .map_err(|e| e.context(&*name))?;
             item.scores_mut().set(name, score);
-            if self.rejects && !range.keeps(score) {
-                let detail = item.detail();
-                out.reject(Rejection {
-                    reason: name.to_owned(),
-                    score: Some(score),
-                    detail,
-                });
-                return Ok(());
-            }
+            Ok::<_, ItemError>(score)
+        })?;
+        match found {
+            Some(((name, _), score)) => out.reject(Rejection {
+                reason: name.to_owned(),
+                score: Some(score),
+                detail: item.detail(),
+            }),
+            None => out.emit(item),
         }
-        out.emit(item);
         Ok(())
     }
+}
+
+/// The one rule by which scores decide: in the order given, the first score that its range does not
+/// keep. Scores are asked for one by one, and no further ones after that; without a range a score is
+/// only asked for.
+///
+/// # Errors
+/// What `score` gives.
+pub fn first_out_of_range<F, E>(
+    filters: impl IntoIterator<Item = (F, Option<Range>)>,
+    mut score: impl FnMut(&mut F) -> Result<Score, E>,
+) -> Result<Option<(F, Score)>, E> {
+    for (mut filter, range) in filters {
+        let found = score(&mut filter)?;
+        if range.is_some_and(|range| !range.keeps(found)) {
+            return Ok(Some((filter, found)));
+        }
+    }
+    Ok(None)
 }

@@ -211,14 +211,14 @@ fn a_sample_with_a_foreign_frame_is_refused() {
     let mut sample = fixtures::sample(&fixtures::scene("v"), 1);
     sample.output.pts = Some(crate::core::Pts(99_000));
     let error = fixtures::columns()
-        .row(&sample, &fixtures::context())
+        .row(&ItemPath::root(0), &sample, &fixtures::context())
         .unwrap_err();
     assert!(error.what.contains("outside its scene"), "{error}");
     let mut sample = fixtures::sample(&fixtures::scene("v"), 1);
     sample.instruction.text.push('!');
     assert!(
         fixtures::columns()
-            .row(&sample, &fixtures::context())
+            .row(&ItemPath::root(0), &sample, &fixtures::context())
             .is_err()
     );
 }
