@@ -9,7 +9,9 @@ mod plan;
 mod progress;
 mod run;
 mod scenes;
+mod select;
 mod status;
+mod verify;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -57,6 +59,10 @@ enum Command {
     Check(check::Check),
     /// Show the funnel of a run, finished or not
     Status(status::Status),
+    /// Check that a finished data set is whole and follows from its videos
+    Verify(verify::Verify),
+    /// Decide again with stored scores: a new data set without videos, models or decoding
+    Select(select::Select),
     /// Find the scenes of videos and print their spans
     Scenes(scenes::Scenes),
     /// Show the columns and first rows of a shard
@@ -104,6 +110,8 @@ impl Cli {
             Command::Plan(verb) => verb.run(),
             Command::Check(verb) => verb.run(),
             Command::Status(verb) => verb.run(),
+            Command::Verify(verb) => verb.run(),
+            Command::Select(verb) => verb.run(),
             Command::Scenes(verb) => verb.run(),
             Command::Inspect(verb) => verb.run(),
             Command::Models(verb) => verb.run(),

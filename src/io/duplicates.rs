@@ -91,7 +91,16 @@ impl DuplicateIndex {
 
     /// Judges the next sample in manifest order.
     pub fn judge(&mut self, hash: KeptHash) -> DuplicateVerdict {
-        let nearest = self.nearest(&hash);
+        let verdict = self.look(&hash);
+        if matches!(verdict, DuplicateVerdict::Kept { .. }) {
+            self.remember(hash);
+        }
+        verdict
+    }
+
+    /// What [`Self::judge`] would say; nothing is remembered.
+    pub fn look(&self, hash: &KeptHash) -> DuplicateVerdict {
+        let nearest = self.nearest(hash);
         if let (Some((distance_bits, row)), Some(max)) = (nearest, self.max_distance_bits)
             && distance_bits <= max
         {
@@ -105,7 +114,6 @@ impl DuplicateIndex {
                 reason,
             };
         }
-        self.remember(hash);
         DuplicateVerdict::Kept {
             nearest_bits: nearest.map(|(bits, _)| bits),
         }

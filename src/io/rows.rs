@@ -179,7 +179,7 @@ impl RowRecord {
     }
 
     /// What is kept of a duplicate: enough to decide about it again.
-    pub(super) fn duplicate_detail(&self, bits: u32, hash: &KeptHash) -> Value {
+    pub fn duplicate_detail(&self, bits: u32, hash: &KeptHash) -> Value {
         let mut detail = self.detail();
         detail["sample_id"] = json!(self.sample_id);
         detail["hashes"] = json!(hash.to_string());

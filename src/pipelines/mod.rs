@@ -10,6 +10,7 @@ mod runner;
 mod scene_plot;
 mod scene_split;
 mod scenes;
+mod select;
 mod shards;
 mod sink;
 mod status;
@@ -23,6 +24,7 @@ pub use runner::{RunRequest, RunResult, run};
 pub use scene_plot::{plot_file, publish_plot};
 pub use scene_split::{SceneSplitter, WrittenClip};
 pub use scenes::{SceneRequest, find_scenes};
+pub use select::{Moves, SelectRequest, Selected, select};
 pub use status::{Status, status};
 pub use verify::{Fault, SkippedSource, Verified, VerifyRequest, verify};
 
