@@ -179,3 +179,27 @@ pub fn first_out_of_range<F, E>(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_score_out_of_range_decides_and_ends_measuring() {
+        let mut asked = Vec::new();
+        let filters = [
+            ("a", Some(Range::at_most(1.0))),
+            ("b", None),
+            ("c", Some(Range::at_least(0.5))),
+            ("d", Some(Range::at_most(0.0))),
+        ];
+        let found = first_out_of_range(filters, |name| {
+            asked.push(*name);
+            Ok::<_, ()>(if *name == "c" { 0.4 } else { 1.0 })
+        });
+        assert_eq!(found, Ok(Some(("c", 0.4))));
+        assert_eq!(asked, ["a", "b", "c"]);
+        let found = first_out_of_range([("a", Some(Range::OPEN))], |_| Ok::<_, ()>(Score::NAN));
+        assert!(found.unwrap().is_some(), "a score that is none was kept");
+    }
+}

@@ -33,4 +33,8 @@ mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
 #[cfg(test)]
+mod select;
+#[cfg(test)]
+mod verify;
+#[cfg(test)]
 mod whole_corpus;

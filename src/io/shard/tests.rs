@@ -123,7 +123,7 @@ fn duplicates_are_counted_and_written_to_the_rejects() {
         [
             "motion",
             "corrupt",
-            "across_run",
+            "duplicate/across_run",
             "motion",
             "motion",
             "corrupt"

@@ -17,11 +17,16 @@ type Changes = BTreeMap<String, [Option<String>; 2]>;
 /// # Errors
 /// Every assignment that cannot be decided from stored scores, with the command that can.
 pub(super) fn apply(info: &RunInfo, sets: &[String]) -> Result<(Config, Changes), FatalError> {
-    let problems: Vec<Problem> = sets.iter().filter_map(|set| refused(info, set)).collect();
-    if !problems.is_empty() {
-        return Err(ConfigError(problems).into());
-    }
-    let mut config = loaded(&info.config, sets)?.config;
+    let mut problems: Vec<Problem> = sets.iter().filter_map(|set| refused(info, set)).collect();
+    let mut config = match loaded(&info.config, sets) {
+        Ok(loaded) if problems.is_empty() => loaded.config,
+        Err(FatalError::Config(ConfigError(more))) => {
+            problems.extend(more);
+            return Err(ConfigError(problems).into());
+        }
+        Ok(_) => return Err(ConfigError(problems).into()),
+        Err(error) => return Err(error),
+    };
     config
         .endpoint
         .key_env
