@@ -169,3 +169,42 @@ pub(super) fn lineages(
     .hash();
     Ok((text("lineage_hash")?.to_owned(), expected))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use crate::core::ItemPath;
+
+    #[test]
+    fn the_chain_holds_the_changes_since_version_2() {
+        let sample = fixtures::sample(&fixtures::scene("v"), 1);
+        let mut other = sample.clone();
+        other.instruction.changes.clear();
+        let rows = [sample, other].map(|sample| {
+            let columns = fixtures::columns();
+            let path = ItemPath::root(0);
+            columns.row(&path, &sample, &fixtures::context()).unwrap()
+        });
+        for row in &rows {
+            verify_lineage(row, 0).unwrap();
+        }
+        let chains = |version| {
+            rows.each_ref()
+                .map(|row| lineages(row, 0, version).unwrap().1)
+        };
+        let [with, without] = chains(1);
+        assert_eq!(with, without);
+        let [with, without] = chains(2);
+        assert_ne!(with, without);
+    }
+
+    #[test]
+    fn a_change_outside_the_picture_is_refused() {
+        let mut sample = fixtures::sample(&fixtures::scene("v"), 1);
+        let area = sample.instruction.changes[0].from_box_px.as_mut().unwrap();
+        (area.x0, area.x1) = (600.0, 645.0);
+        let error = verify_sample(&sample).unwrap_err();
+        assert!(error.what.contains("outside the picture"), "{error}");
+    }
+}

@@ -18,7 +18,7 @@ use super::finished::Finished;
 use super::run_dir::RunDir;
 use crate::core::FatalError;
 use crate::engine::ChunkLine;
-use crate::io::{RowBatch, ShardReader};
+use crate::io::{RowBatch, SCHEMA_VERSION, ShardReader};
 use crate::store;
 
 /// Rows that go to a thread at once.
@@ -212,6 +212,12 @@ pub fn verify(request: &VerifyRequest) -> Result<Verified, FatalError> {
             found.rows += shard.lights.len() as u64;
             found.shard_bytes += shard.bytes;
             faults.extend(shard.faults);
+            if let Some(version) = shard.schema_version.filter(|v| *v < SCHEMA_VERSION) {
+                found.notes.push(format!(
+                    "{name} was written with schema version {version}, without item_path: what \
+                     each stage took in was not counted again"
+                ));
+            }
             for light in shard.lights {
                 ids.push((light.short_id, line.chunk, light.row as u32));
                 paths.push(light.path);
@@ -243,6 +249,7 @@ pub fn verify(request: &VerifyRequest) -> Result<Verified, FatalError> {
 struct ShardFound {
     lights: Vec<Light>,
     bytes: u64,
+    schema_version: Option<u32>,
     faults: Vec<Fault>,
 }
 
@@ -271,6 +278,7 @@ fn check_shard(
         }
     };
     let stated = reader.as_ref().map(ShardReader::num_rows);
+    found.schema_version = reader.as_ref().map(ShardReader::schema_version);
     let (hash, rows) = std::thread::scope(|scope| {
         let hash = scope.spawn(|| hash_of(&path));
         let rows = reader.map(|reader| read_rows(reader, name, expected, frames, jobs));
