@@ -145,7 +145,7 @@ impl<T: Screened> Worker for ScreenWorker<T> {
         let found = first_out_of_range(filters, |(name, filter)| {
             let score = filter
                 .measure(&item, &mut context)
-                .map_err(|e| e.context(&*name))?;
+                .map_err(|e| e.context(*name))?;
             item.scores_mut().set(name, score);
             Ok::<_, ItemError>(score)
         })?;

@@ -6,8 +6,8 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::json;
 
-use super::super::fixtures;
 use super::super::spool::SpoolWriter;
+use super::super::{arrays, fixtures};
 use super::*;
 use crate::core::{ErrorKind, ItemError};
 

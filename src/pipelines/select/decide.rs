@@ -215,7 +215,7 @@ impl Rules {
         for (path, items) in scenes {
             self.scene(&path, items, &mut root)?;
         }
-        root.finish(uri.unwrap_or_default())
+        root.finish(&uri.unwrap_or_default())
     }
 
     fn scene(
@@ -243,7 +243,9 @@ impl Rules {
         let reason = format!("{SCENES}/{name}");
         let is_same = |item: &Item| matches!(item, Item::Line(line) if line.reason == reason);
         if items.len() == 1 && items.iter().all(is_same) {
-            items.into_iter().for_each(|item| root.keep(item));
+            for item in items {
+                root.keep(item);
+            }
             return Ok(());
         }
         let rows = items.iter().filter(|item| matches!(item, Item::Row(_)));
@@ -410,7 +412,7 @@ impl Root<'_> {
         }
     }
 
-    fn finish(self, uri: String) -> Result<Decided, FatalError> {
+    fn finish(self, uri: &str) -> Result<Decided, FatalError> {
         let Self {
             depths,
             mut decided,
@@ -437,7 +439,7 @@ impl Root<'_> {
             FatalError::Refused(format!("{uri}: {what}; see `framewright verify`"))
         })?;
         let row = |line| RejectRow {
-            uri: uri.clone(),
+            uri: uri.to_owned(),
             line,
         };
         decided.rejects = lines.into_iter().map(row).collect();

@@ -140,12 +140,12 @@ pub fn select(request: &SelectRequest) -> Result<Selected, FatalError> {
     let mut known = Finished::read(&to)?.chunks.into_iter();
     for line in &source.chunks {
         // Duplicates look back: behind the first chunk that is made anew, all are.
-        match known.next().filter(|known| selection.holds(known, line)) {
-            Some(known) => selection.keep(known),
-            None => {
-                known = Vec::new().into_iter();
-                selection.chunk(line)?;
-            }
+        let is_held = known.next().filter(|known| selection.holds(known, line));
+        if let Some(known) = is_held {
+            selection.keep(known);
+        } else {
+            known = Vec::new().into_iter();
+            selection.chunk(line)?;
         }
     }
     let done = selection.done;

@@ -126,6 +126,10 @@ impl Look<'_> {
         self.fault(column, what);
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over texts and numbers alike"
+    )]
     fn same(&mut self, column: &str, what: &str, expected: impl ToString, got: impl ToString) {
         let (expected, got) = (expected.to_string(), got.to_string());
         if expected != got {
