@@ -87,13 +87,18 @@ fn read_row(batch: &RecordBatch, row: usize) -> Result<RejectRow, &'static str> 
         "failed" => Leave::Failed,
         _ => return Err("outcome"),
     };
+    let (stage, mut reason) = (need("stage")?, need("reason")?);
+    // Tables beside shards of schema version 1 left the stage out here, and only here.
+    if stage == "duplicate" && !reason.starts_with("duplicate/") {
+        reason.insert_str(0, "duplicate/");
+    }
     Ok(RejectRow {
         uri: need("video_uri")?,
         line: RejectLine {
             path,
             outcome,
-            stage: need("stage")?,
-            reason: need("reason")?,
+            stage,
+            reason,
             score: arrays::get_f32(batch, "score", row),
             message: text("message").unwrap_or_default().to_owned(),
             detail: match text("detail") {
