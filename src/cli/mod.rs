@@ -10,7 +10,9 @@ mod progress;
 mod retry;
 mod run;
 mod scenes;
+mod select;
 mod status;
+mod verify;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -60,6 +62,10 @@ enum Command {
     Status(status::Status),
     /// Do the failed videos of a run again, and only those
     Retry(retry::Retry),
+    /// Check that a finished data set is whole and follows from its videos
+    Verify(verify::Verify),
+    /// Decide again with stored scores: a new data set without videos, models or decoding
+    Select(select::Select),
     /// Find the scenes of videos and print their spans
     Scenes(scenes::Scenes),
     /// Show the columns and first rows of a shard
@@ -112,6 +118,8 @@ impl Cli {
             Command::Check(verb) => verb.run(),
             Command::Status(verb) => verb.run(),
             Command::Retry(verb) => verb.run(&flags),
+            Command::Verify(verb) => verb.run(),
+            Command::Select(verb) => verb.run(),
             Command::Scenes(verb) => verb.run(),
             Command::Inspect(verb) => verb.run(),
             Command::Models(verb) => verb.run(),

@@ -144,10 +144,19 @@ impl ItemPath {
         }
         Self(path)
     }
+    /// The manifest row, then the child numbers.
+    pub fn numbers(&self) -> &[u32] {
+        &self.0
+    }
+    /// The ancestor of that many numbers; the item itself when it has no more.
+    #[must_use]
+    pub fn ancestor(&self, numbers: usize) -> Self {
+        Self(self.0.iter().take(numbers).copied().collect())
+    }
     /// Reads what `Display` wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        let parts: Result<Vec<u32>, _> = text.split('_').map(str::parse).collect();
-        parts.ok().map(Self)
+        let numbers = text.split('_').map(|number| number.parse().ok());
+        numbers.collect::<Option<Vec<u32>>>().map(Self)
     }
 }
 
@@ -181,10 +190,11 @@ mod tests {
             paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["1_9", "1_10", "2"]
         );
-        for path in paths {
-            assert_eq!(ItemPath::parse(&path.to_string()), Some(path));
+        for path in &paths {
+            assert_eq!(ItemPath::parse(&path.to_string()).as_ref(), Some(path));
         }
-        assert_eq!(ItemPath::parse("1__2"), None);
-        assert_eq!(ItemPath::parse(""), None);
+        for wrong in ["1_x", "1__2", ""] {
+            assert_eq!(ItemPath::parse(wrong), None);
+        }
     }
 }

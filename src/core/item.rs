@@ -225,8 +225,12 @@ pub struct Scene {
 impl Scene {
     /// Identity from video and span in pts.
     pub fn id_of(video: &VideoId, pts: Span<Pts>) -> SceneId {
+        Self::id_of_text(video.as_str(), pts)
+    }
+    /// [`Scene::id_of`] for a video id as rows have it.
+    pub fn id_of_text(video: &str, pts: Span<Pts>) -> SceneId {
         let hash = Hasher::new("scene")
-            .str(video.as_str())
+            .str(video)
             .int(pts.start().0)
             .int(pts.end().0);
         SceneId::from_hash(hash.finish())
@@ -417,10 +421,17 @@ impl Sample {
         output: &EncodedImage,
         text: &str,
     ) -> SampleId {
-        let mut hash = Hasher::new("sample").str(task).str(text);
-        for image in inputs.iter().chain([output]) {
-            hash = hash.bytes(&image.bytes);
-        }
-        SampleId::from_hash(hash.finish())
+        let images = inputs.iter().chain([output]);
+        Self::id_of_bytes(task, images.map(|image| image.bytes.as_slice()), text)
+    }
+
+    /// [`Sample::id_of`] for the bytes of the inputs, in order, and of the output.
+    pub fn id_of_bytes<'a>(
+        task: &str,
+        images: impl Iterator<Item = &'a [u8]>,
+        text: &str,
+    ) -> SampleId {
+        let hash = Hasher::new("sample").str(task).str(text);
+        SampleId::from_hash(images.fold(hash, Hasher::bytes).finish())
     }
 }

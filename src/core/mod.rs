@@ -4,6 +4,7 @@
 
 mod budget;
 mod damage;
+mod ends;
 mod error;
 mod funnel;
 mod geometry;
@@ -18,6 +19,7 @@ mod time;
 
 pub use budget::{ByteBudget, Permit};
 pub use damage::{DamageReason, DamageSummary};
+pub use ends::{End, EndKind};
 pub use error::{ConfigError, ErrorKind, FatalError, ItemError, Problem};
 pub use funnel::{Funnel, RootCounts, StageCounts};
 pub use geometry::BoxPx;

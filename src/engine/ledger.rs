@@ -80,6 +80,14 @@ pub struct ChunkLine {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
+impl ChunkLine {
+    /// What the line of the next chunk says in `before`.
+    pub fn next_before(&self) -> String {
+        let hash = Hasher::new("before").str(&self.before).str(&self.samples);
+        Key::from_hash(hash.finish()).as_str().to_owned()
+    }
+}
+
 /// What a chunk was made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SamplesLine {

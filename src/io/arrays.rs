@@ -13,6 +13,8 @@ use arrow_array::{
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, FieldRef, Fields};
 
+use super::rows::RowImage;
+
 /// Name of the one field inside a list, as the Parquet format recommends.
 pub(super) const ELEMENT: &str = "element";
 
@@ -202,6 +204,40 @@ pub(super) fn get_image<'a>(batch: &'a RecordBatch, name: &str, row: usize) -> O
     let column = batch.column_by_name(name)?.as_struct_opt()?;
     let bytes = column.column_by_name("bytes")?.as_binary_opt::<i32>()?;
     bytes.is_valid(row).then(|| bytes.value(row))
+}
+
+/// The image of a cell, or all of its list, with their names; none when the cell is no image.
+pub(super) fn get_image_slices<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+    row: usize,
+) -> Option<Vec<RowImage<'a>>> {
+    let column = batch.column_by_name(name)?;
+    if column.is_null(row) {
+        return None;
+    }
+    let (images, rows) = match column.as_list_opt::<i32>() {
+        Some(list) => {
+            let at = list.value_offsets();
+            let (start, end) = (*at.get(row)?, *at.get(row + 1)?);
+            let rows = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+            (list.values().as_struct_opt()?, rows)
+        }
+        None => (column.as_struct_opt()?, row..row + 1),
+    };
+    let bytes = images.column_by_name("bytes")?.as_binary_opt::<i32>()?;
+    let paths = images.column_by_name("path")?.as_string_opt::<i32>()?;
+    rows.map(|at| {
+        bytes.is_valid(at).then(|| RowImage {
+            bytes: bytes.value(at),
+            path: if paths.is_valid(at) {
+                paths.value(at)
+            } else {
+                ""
+            },
+        })
+    })
+    .collect()
 }
 
 /// Bytes of a list of images, in order.

@@ -18,7 +18,22 @@ pub struct KeptHash {
     pub row: u32,
 }
 
+impl std::fmt::Display for KeptHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{:016x}-{}", self.from, self.to, self.row)
+    }
+}
+
 impl KeptHash {
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let mut hash = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (from, to) = (hash()?, hash()?);
+        let row = parts.next()?.parse().ok()?;
+        Some(Self { from, to, row })
+    }
+
     /// Differing bits: the larger distance of the two images.
     pub fn distance_bits(&self, other: &Self) -> u32 {
         let from = (self.from ^ other.from).count_ones();
@@ -167,7 +182,16 @@ impl DuplicateIndex {
 
     /// Judges the next sample in manifest order.
     pub fn judge(&mut self, hash: KeptHash) -> DuplicateVerdict {
-        let nearest = self.nearest(&hash);
+        let verdict = self.look(&hash);
+        if matches!(verdict, DuplicateVerdict::Kept { .. }) {
+            self.remember(hash);
+        }
+        verdict
+    }
+
+    /// What [`Self::judge`] would say; nothing is remembered.
+    pub fn look(&self, hash: &KeptHash) -> DuplicateVerdict {
+        let nearest = self.nearest(hash);
         if let (Some((distance_bits, row)), Some(max)) = (nearest, self.max_distance_bits)
             && distance_bits <= max
         {
@@ -181,7 +205,6 @@ impl DuplicateIndex {
                 reason,
             };
         }
-        self.remember(hash);
         DuplicateVerdict::Kept {
             nearest_bits: nearest.map(|(bits, _)| bits),
         }

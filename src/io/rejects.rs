@@ -1,28 +1,112 @@
 //! What did not become a sample, with reasons and scores but no pixels: `rejects/<chunk>.parquet`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::Value;
 
 use super::columns::ScoreColumn;
 use super::shard::CREATED_BY;
-use super::spool::RejectLine;
-use crate::core::FatalError;
+use super::spool::{Leave, RejectLine};
+use super::{arrays, tables};
+use crate::core::{FatalError, ItemPath};
 use crate::store;
 
 const ROWS_A_BATCH: usize = 8192;
 
 /// A rejected or failed item and the video it is from.
-pub(super) struct RejectRow {
-    pub(super) uri: String,
-    pub(super) line: RejectLine,
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectRow {
+    /// The video as the manifest names it.
+    pub uri: String,
+    /// What became of it.
+    pub line: RejectLine,
+}
+
+/// Reads a reject table row by row.
+pub struct RejectReader {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    batch: Option<(RecordBatch, usize)>,
+}
+
+impl RejectReader {
+    /// Opens `rejects/<chunk>.parquet`.
+    ///
+    /// # Errors
+    /// When it is no Parquet file.
+    pub fn open(path: &Path) -> Result<Self, FatalError> {
+        let builder = tables::open(path)?.with_batch_size(ROWS_A_BATCH);
+        let reader = builder
+            .build()
+            .map_err(|error| FatalError::disk(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            batch: None,
+        })
+    }
+}
+
+impl Iterator for RejectReader {
+    type Item = Result<RejectRow, FatalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((batch, row)) = &mut self.batch
+                && *row < batch.num_rows()
+            {
+                let read = read_row(batch, *row).map_err(|column| {
+                    let what = format!("row {row}: column {column} has no value that it may have");
+                    FatalError::disk(&self.path, what)
+                });
+                *row += 1;
+                return Some(read);
+            }
+            match self.reader.next()? {
+                Ok(batch) => self.batch = Some((batch, 0)),
+                Err(error) => return Some(Err(FatalError::disk(&self.path, error))),
+            }
+        }
+    }
+}
+
+fn read_row(batch: &RecordBatch, row: usize) -> Result<RejectRow, &'static str> {
+    let text = |name| arrays::get_text(batch, name, row);
+    let need = |name: &'static str| text(name).map(str::to_owned).ok_or(name);
+    let path = ItemPath::parse(&need("item_path")?).ok_or("item_path")?;
+    let outcome = match need("outcome")?.as_str() {
+        "rejected" => Leave::Rejected,
+        "failed" => Leave::Failed,
+        _ => return Err("outcome"),
+    };
+    let (stage, mut reason) = (need("stage")?, need("reason")?);
+    // Tables beside shards of schema version 1 left the stage out here, and only here.
+    if stage == "duplicate" && !reason.starts_with("duplicate/") {
+        reason.insert_str(0, "duplicate/");
+    }
+    Ok(RejectRow {
+        uri: need("video_uri")?,
+        line: RejectLine {
+            path,
+            outcome,
+            stage,
+            reason,
+            score: arrays::get_f32(batch, "score", row),
+            message: text("message").unwrap_or_default().to_owned(),
+            detail: match text("detail") {
+                Some(text) => serde_json::from_str(text).or(Err("detail"))?,
+                None => Value::Null,
+            },
+        },
+    })
 }
 
 /// Writes all rows, in the order given; `roots` gives those of one manifest row at a time.

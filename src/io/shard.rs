@@ -14,13 +14,12 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use serde_json::{Map, Value, json};
 
-use super::arrays;
 use super::columns::RowColumns;
-use super::duplicates::{DuplicateIndex, DuplicateVerdict, Judged};
+use super::duplicates::{DuplicateIndex, DuplicateVerdict, Judged, KeptHash};
 use super::lineage::verify_lineage;
 use super::rejects::{RejectRow, write_rejects};
+use super::rows::RowRecord;
 use super::spool::{
     Leave, RejectLine, SampleFile, SpoolFiles, SpoolReader, read_rejects, sort_rejects,
 };
@@ -156,7 +155,7 @@ fn reject_rows(
 }
 
 /// An interrupted assembly may have left a file that this one has no rows for.
-fn remove_stale(path: &Path) -> Result<(), FatalError> {
+pub(super) fn remove_stale(path: &Path) -> Result<(), FatalError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FatalError::disk(path, error)),
         _ => Ok(()),
@@ -198,40 +197,28 @@ fn judge_spool(
                 if let Some(file) = left_out {
                     file.add(path.clone(), [hash.from, hash.to], &batch)?;
                 }
-                dropped.push(duplicate_line(path, reason, distance_bits, &batch));
+                dropped.push(duplicate_line(path, reason, distance_bits, &hash, &batch));
             }
         }
     }
     Ok((kept, dropped))
 }
 
-fn duplicate_line(path: ItemPath, reason: &str, bits: u32, batch: &RecordBatch) -> RejectLine {
-    let mut scores = Map::new();
-    for field in batch.schema().fields() {
-        if let Some(name) = field.name().strip_prefix("score_")
-            && let Some(score) = arrays::get_f32(batch, field.name(), 0)
-        {
-            scores.insert(name.to_owned(), json!(score));
-        }
-    }
-    scores.insert("duplicate".to_owned(), json!(bits));
-    let from = arrays::get_numbers(batch, "input_pts", 0).and_then(|pts| pts.first().copied());
-    let detail: Value = json!({
-        "sample_id": arrays::get_text(batch, "sample_id", 0),
-        "video_id": arrays::get_text(batch, "video_id", 0),
-        "scene_id": arrays::get_text(batch, "scene_id", 0),
-        "from_pts": from.flatten(),
-        "to_pts": arrays::get_i64(batch, "output_pts", 0),
-        "scores": scores,
-    });
+fn duplicate_line(
+    path: ItemPath,
+    reason: &str,
+    bits: u32,
+    hash: &KeptHash,
+    batch: &RecordBatch,
+) -> RejectLine {
     RejectLine {
         path,
         outcome: Leave::Rejected,
         stage: "duplicate".to_owned(),
-        reason: reason.to_owned(),
+        reason: format!("duplicate/{reason}"),
         score: Some(bits as f32),
         message: String::new(),
-        detail,
+        detail: RowRecord::read(batch, 0).duplicate_detail(bits, hash),
     }
 }
 
@@ -285,7 +272,7 @@ fn copy_rows(
 }
 
 /// A spool row in the shard's schema: dictionaries, and the distance to the nearest sample.
-fn shard_row(
+pub(super) fn shard_row(
     batch: &RecordBatch,
     schema: &SchemaRef,
     nearest_bits: Option<u32>,
@@ -313,7 +300,7 @@ fn shard_row(
 }
 
 /// A Parquet writer whose bytes leave memory with every row group.
-struct BoundedWriter<'a> {
+pub(super) struct BoundedWriter<'a> {
     writer: ArrowWriter<Vec<u8>>,
     out: &'a mut dyn Write,
     hash: &'a mut blake3::Hasher,
@@ -321,7 +308,7 @@ struct BoundedWriter<'a> {
 }
 
 impl<'a> BoundedWriter<'a> {
-    fn new(
+    pub(super) fn new(
         schema: &SchemaRef,
         out: &'a mut dyn Write,
         hash: &'a mut blake3::Hasher,
@@ -337,7 +324,7 @@ impl<'a> BoundedWriter<'a> {
         })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         self.writer.write(batch).map_err(io::Error::other)?;
         self.group_bytes += batch_bytes(batch);
         if self.group_bytes >= ROW_GROUP_BYTES {
@@ -351,7 +338,7 @@ impl<'a> BoundedWriter<'a> {
         Ok(())
     }
 
-    fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         let bytes = self.writer.into_inner().map_err(io::Error::other)?;
         self.hash.update(&bytes);
         self.out.write_all(&bytes)

@@ -220,7 +220,7 @@ impl SpoolWriter {
         columns: &RowColumns,
         context: &RowContext,
     ) -> Result<(), SpoolError> {
-        let batch = columns.row(sample, context)?;
+        let batch = columns.row(path, sample, context)?;
         Ok(self.row(path.clone(), sample.hashes, &batch)?)
     }
 
@@ -279,6 +279,36 @@ impl SpoolWriter {
                 Value::Null,
                 |reason| serde_json::json!({ "reason": reason }),
             ),
+        })
+    }
+
+    /// Appends a sample that [`Self::sample`] refused, with all its scores.
+    pub fn refuse(
+        &mut self,
+        path: &ItemPath,
+        sample: &Sample,
+        error: &ItemError,
+    ) -> Result<(), FatalError> {
+        let scene = &sample.scene;
+        self.line(&RejectLine {
+            path: path.clone(),
+            outcome: Leave::Failed,
+            stage: "write".to_owned(),
+            reason: error.kind.name().to_owned(),
+            score: None,
+            message: error.what.clone(),
+            detail: serde_json::json!({
+                "sample_id": sample.id,
+                "video_id": scene.video.id,
+                "scene_id": scene.id,
+                "scene_index": scene.index,
+                "scene_start_pts": scene.pts.start().0,
+                "scene_end_pts": scene.pts.end().0,
+                "from_pts": sample.inputs.first().and_then(|image| image.pts),
+                "to_pts": sample.output.pts,
+                "scores": sample.scores,
+                "judgement": sample.judgement,
+            }),
         })
     }
 
@@ -388,7 +418,7 @@ pub(super) fn read_rejects(path: &Path) -> Result<Vec<RejectLine>, FatalError> {
 }
 
 /// Sorts by path, then by everything else, so that arrival does not matter.
-pub(super) fn sort_rejects(lines: &mut [RejectLine]) {
+pub fn sort_rejects(lines: &mut [RejectLine]) {
     lines.sort_by_cached_key(|line| {
         let rest = serde_json::to_string(line).unwrap_or_default();
         (line.path.clone(), rest)

@@ -70,9 +70,9 @@ pub fn unspool(
         }
         let mut spool = SpoolWriter::create(spool_dir, wanted.row, &wanted.key)?;
         while let Some(sample) = judged.next_if(|next| next.path.row() == *old) {
-            let batch = samples.take(sample.is_kept())?;
-            let hashes = [sample.hash.from, sample.hash.to];
-            spool.row(sample.path.moved_to(wanted.row), hashes, &batch)?;
+            let path = sample.path.moved_to(wanted.row);
+            let batch = named(&samples.take(sample.is_kept())?, &path)?;
+            spool.row(path, [sample.hash.from, sample.hash.to], &batch)?;
         }
         while rejects.row()?.is_some_and(|row| row <= *old) {
             if let Some(mut line) = rejects.take()?
@@ -85,6 +85,18 @@ pub fn unspool(
         spools.insert(*old, spool.finish()?);
     }
     Ok(spools)
+}
+
+/// A row under another path.
+fn named(row: &RecordBatch, path: &ItemPath) -> Result<RecordBatch, FatalError> {
+    let fields = row.schema();
+    let cells = fields.fields().iter().zip(row.columns());
+    let cells = cells.map(|(field, cell)| match field.name().as_str() {
+        "item_path" => arrays::text(&path.to_string()),
+        _ => Arc::clone(cell),
+    });
+    RecordBatch::try_new(Arc::clone(&fields), cells.collect())
+        .map_err(|error| FatalError::Refused(format!("a row cannot be moved: {error}")))
 }
 
 /// Samples of a chunk in the order in which they were judged.

@@ -6,6 +6,7 @@
 //! search starts earlier, at last at the first frame, where frames are counted as the pass did.
 //! That is also the only way in a file whose times do not name one frame each (`seeking`).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use super::libav;
 use super::open::{OpenOptions, Source};
 use super::render::Renderer;
 use super::seeking::has_unique_times;
-use crate::core::{ErrorKind, FrameRef, ItemError, Rgb8, SizeRule, VideoInfo};
+use crate::core::{ErrorKind, FrameIndex, FrameRef, ItemError, Pts, Rgb8, SizeRule, VideoInfo};
 
 /// How much earlier than the frame each further search starts, seconds.
 const STEPS_BACK_SECS: [f64; 3] = [0.0, 2.0, 8.0];
@@ -35,6 +36,23 @@ pub struct FrameReader {
     is_counting: bool,
     /// Whether frames can be found by their time; none until that is asked first.
     can_seek: Option<bool>,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    pts: Pts,
+    /// Its number, where that is known.
+    index: Option<FrameIndex>,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(index) = self.index {
+            write!(f, "{} ", index.0)?;
+        }
+        write!(f, "with pts {}", self.pts.0)
+    }
 }
 
 impl FrameReader {
@@ -70,6 +88,22 @@ impl FrameReader {
     /// Missing where the file has no such frame, Timeout after the deadline, and as
     /// [`super::probe`].
     pub fn frame(&mut self, at: FrameRef) -> Result<Rgb8, ItemError> {
+        self.picture(Wanted {
+            pts: at.pts,
+            index: Some(at.index),
+        })
+    }
+
+    /// The frame of that time; the sequential pass gives no two frames one time, so it is the same
+    /// one.
+    ///
+    /// # Errors
+    /// As [`FrameReader::frame`].
+    pub fn frame_at(&mut self, pts: Pts) -> Result<Rgb8, ItemError> {
+        self.picture(Wanted { pts, index: None })
+    }
+
+    fn picture(&mut self, at: Wanted) -> Result<Rgb8, ItemError> {
         self.go_to(at)
             .and_then(|()| {
                 self.renderer
@@ -78,7 +112,7 @@ impl FrameReader {
             .map_err(|error| error.context(self.path.display()))
     }
 
-    fn go_to(&mut self, at: FrameRef) -> Result<(), ItemError> {
+    fn go_to(&mut self, at: Wanted) -> Result<(), ItemError> {
         if self.is_current(at) || (self.is_on_the_way(at) && self.decode_to(at)?) {
             return Ok(());
         }
@@ -105,10 +139,7 @@ impl FrameReader {
         }
         Err(ItemError::new(
             ErrorKind::Missing,
-            format!(
-                "no frame {} with pts {}; was the file changed?",
-                at.index.0, at.pts.0
-            ),
+            format!("no frame {at}; was the file changed?"),
         ))
     }
 
@@ -124,19 +155,19 @@ impl FrameReader {
         Ok(*self.can_seek.insert(can_seek))
     }
 
-    fn is_current(&self, at: FrameRef) -> bool {
+    fn is_current(&self, at: Wanted) -> bool {
         self.current.is_some_and(|now| self.is_wanted(&now, at))
     }
 
-    fn is_wanted(&self, stamp: &FrameStamp, at: FrameRef) -> bool {
+    fn is_wanted(&self, stamp: &FrameStamp, at: Wanted) -> bool {
         if self.is_counting {
-            return stamp.index == at.index && stamp.pts == at.pts;
+            return stamp.pts == at.pts && at.index.is_none_or(|index| stamp.index == index);
         }
         stamp.pts == at.pts && !self.stream.has_error()
     }
 
     /// Whether decoding on is the shortest way: no key frame lies between here and there.
-    fn is_on_the_way(&mut self, at: FrameRef) -> bool {
+    fn is_on_the_way(&mut self, at: Wanted) -> bool {
         let Some(now) = self.current else {
             return false;
         };
@@ -151,7 +182,7 @@ impl FrameReader {
     }
 
     /// Decodes on; true when the frame came, false when it did not or cannot be trusted.
-    fn decode_to(&mut self, at: FrameRef) -> Result<bool, ItemError> {
+    fn decode_to(&mut self, at: Wanted) -> Result<bool, ItemError> {
         loop {
             self.current = self.stream.next_frame(&mut self.frame)?;
             let Some(now) = self.current else {
@@ -161,7 +192,8 @@ impl FrameReader {
                 return Ok(true);
             }
             let is_past = if self.is_counting {
-                now.index >= at.index
+                at.index
+                    .map_or(now.pts >= at.pts, |index| now.index >= index)
             } else {
                 now.pts >= at.pts || self.stream.has_error()
             };

@@ -76,16 +76,7 @@ impl EditPairs {
             max_gap_secs: config.propose_pairs.gap_secs.max,
             max_per_scene: config.propose_pairs.max_per_scene,
         };
-        let ingest = Ingest {
-            download_dir: download_dir.to_owned(),
-            fetch: FetchOptions {
-                max_bytes: config.ingest.download_max_bytes.as_u64(),
-                timeout_secs: config.ingest.download_secs as u64,
-                allow_private_addresses: config.ingest.allow_private_addresses,
-            },
-            crop_black_bars: config.ingest.crop_black_bars,
-            workers: config.workers.ingest.unwrap_or(1),
-        };
+        let ingest = ingest(config, download_dir, config.workers.ingest.unwrap_or(1));
         Ok(Self {
             split: Split {
                 source_identity: ingest.fingerprint().as_str().to_owned(),
@@ -160,12 +151,7 @@ impl EditPairs {
                 max_side_px: config.endpoint.image_max_side_px,
                 memo: Some(memo.clone()),
             },
-            encode: Encode {
-                jpeg_quality: (config.output.image_format == ImageFormat::Jpeg)
-                    .then_some(config.output.jpeg_quality),
-                max_px: config.output.image_max_px,
-                workers: config.workers.encode.unwrap_or(half),
-            },
+            encode: encode(config, config.workers.encode.unwrap_or(half)),
         })
     }
 
@@ -219,8 +205,32 @@ fn ranges<T>(filters: &[Bound<T>]) -> Ranges {
     ranges.collect()
 }
 
+/// The stage that opens videos.
+pub(super) fn ingest(config: &Config, download_dir: &Path, workers: usize) -> Ingest {
+    Ingest {
+        download_dir: download_dir.to_owned(),
+        fetch: FetchOptions {
+            max_bytes: config.ingest.download_max_bytes.as_u64(),
+            timeout_secs: config.ingest.download_secs as u64,
+            allow_private_addresses: config.ingest.allow_private_addresses,
+        },
+        crop_black_bars: config.ingest.crop_black_bars,
+        workers,
+    }
+}
+
+/// The stage that makes image files.
+pub(super) fn encode(config: &Config, workers: usize) -> Encode {
+    Encode {
+        jpeg_quality: (config.output.image_format == ImageFormat::Jpeg)
+            .then_some(config.output.jpeg_quality),
+        max_px: config.output.image_max_px,
+        workers,
+    }
+}
+
 /// The filters that are switched on, cheap ones first, with their ranges.
-fn bound<T>(config: &Config, defs: &'static [FilterDef<T>]) -> Vec<Bound<T>> {
+pub(super) fn bound<T>(config: &Config, defs: &'static [FilterDef<T>]) -> Vec<Bound<T>> {
     in_cost_order(defs)
         .into_iter()
         .filter(|def| {

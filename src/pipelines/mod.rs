@@ -3,6 +3,7 @@
 mod check;
 pub mod edit_pairs;
 mod factories;
+mod finished;
 mod plan;
 mod retry;
 mod run_dir;
@@ -10,20 +11,24 @@ mod runner;
 mod scene_plot;
 mod scene_split;
 mod scenes;
+mod select;
 mod shards;
 mod sink;
 mod status;
+mod verify;
 
 pub use check::{CheckResult, check};
 pub use factories::{EndpointUsage, Models, detector_factory};
 pub use plan::{Plan, PlanStage, plan};
 pub use retry::reopen_failed;
-pub use run_dir::{RunDir, RunInfo};
+pub use run_dir::{RunDir, RunInfo, SelectedFrom};
 pub use runner::{RunRequest, RunResult, run};
 pub use scene_plot::{plot_file, publish_plot};
 pub use scene_split::{SceneSplitter, WrittenClip};
 pub use scenes::{SceneRequest, find_scenes};
+pub use select::{Moves, SelectRequest, Selected, select};
 pub use status::{Status, status};
+pub use verify::{Fault, SkippedSource, Verified, VerifyRequest, verify};
 
 use crate::config::{Config, FilterChoice, Loaded, Source, load_leniently};
 use crate::core::{ConfigError, Problem, Range};

@@ -129,6 +129,13 @@ impl RunDir {
     /// When the folder is another pipeline's, or the disk refuses.
     pub fn claim(&self, info: &RunInfo) -> Result<(), FatalError> {
         if let Some(known) = self.info()? {
+            if known.selected_from.is_some() {
+                return Err(FatalError::Refused(format!(
+                    "{}: holds what `framewright select` chose from another run; choose another \
+                     --out",
+                    self.root.display()
+                )));
+            }
             if known.pipeline != info.pipeline {
                 return Err(FatalError::Refused(format!(
                     "{}: holds a run of the pipeline {}, not {}; choose another --out",
@@ -170,9 +177,34 @@ pub struct RunInfo {
     pub prompts: Vec<(String, String)>,
     /// Filters with their ranges, as JSON.
     pub filters: serde_json::Value,
+    /// The run that the rows are from, where they were chosen from another folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected_from: Option<SelectedFrom>,
+}
+
+/// Where the rows of a selection are from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectedFrom {
+    /// Fingerprint of the folder it was selected from.
+    pub fingerprint: String,
+    /// Hash of the config of the run that made the rows: the rows keep it.
+    pub config_hash: String,
+    /// Version of the program that made the rows: the rows keep it.
+    pub version: String,
+    /// Finished chunks of that folder when the selection began.
+    pub chunks: u32,
+    /// What differs from that folder's config: key path, then the value there and here.
+    pub changed: std::collections::BTreeMap<String, [Option<String>; 2]>,
 }
 
 impl RunInfo {
+    /// Version and config hash that its rows carry.
+    pub fn origin(&self) -> (&str, &str) {
+        match &self.selected_from {
+            Some(from) => (&from.version, &from.config_hash),
+            None => (&self.version, &self.config_hash),
+        }
+    }
     /// Filters as JSON values.
     pub fn filters_json(infos: &[FilterInfo]) -> serde_json::Value {
         serde_json::to_value(infos).unwrap_or_default()

@@ -12,14 +12,14 @@ use super::shards::{ChunkPlan, Chunks};
 use super::sink::RunSink;
 use super::{EndpointUsage, FilterInfo, Models, filter_infos, load_pipeline};
 use crate::config::{Config, JudgeBackend, Limits, Workers};
-use crate::core::{ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry};
+use crate::core::{ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, ModelRef};
 use crate::engine::{
     Activity, Ended, InFlight, Ledger, Memo, Monitor, Root, RunOptions, Runner, Stop, Watchdog,
     in_flight_path, quarantined, suspects,
 };
 use crate::io::{
-    CardInput, PromptRef, ReportFilter, ReportInput, RowColumns, RowContext, ScoreColumn,
-    build_report, read_manifest, write_dataset_card,
+    CardInput, PromptRef, ReportFilter, ReportInput, RowColumns, RowContext, SCHEMA_VERSION,
+    ScoreColumn, build_report, read_manifest, write_dataset_card,
 };
 use crate::models::{JUDGE_AXES, MODELS, ModelStatus, ModelStore};
 use crate::store;
@@ -120,10 +120,6 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
     let model_refs = models.refs(embeds)?;
     let prompts = prompts(&config, &stages);
     let config_hash = config_hash(&config);
-    let scores: Vec<ScoreColumn> = filters
-        .iter()
-        .map(|info| ScoreColumn::new(info.name, info.unit, info.about))
-        .collect();
     let context = RowContext {
         pipeline: config.pipeline.clone(),
         pipeline_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -142,6 +138,7 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
             .json(&stages.fingerprints())
             .str(&config_hash)
             .str(env!("CARGO_PKG_VERSION"))
+            .int(i64::from(SCHEMA_VERSION))
             .json(&model_refs)
             .finish(),
     );
@@ -156,8 +153,9 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         models: model_refs,
         prompts,
         filters: RunInfo::filters_json(&filters),
+        selected_from: None,
     };
-    let columns = RowColumns::new(&scores, JUDGE_AXES);
+    let columns = row_columns(&filters);
     Ok(Prepared {
         config,
         entries,
@@ -172,6 +170,13 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         fingerprint,
         info,
     })
+}
+
+/// The columns of rows and reject tables.
+pub(super) fn row_columns(filters: &[FilterInfo]) -> RowColumns {
+    let score = |info: &FilterInfo| ScoreColumn::new(info.name, info.unit, info.about);
+    let scores: Vec<ScoreColumn> = filters.iter().map(score).collect();
+    RowColumns::new(&scores, JUDGE_AXES)
 }
 
 impl Prepared {
@@ -269,7 +274,17 @@ pub fn run(
         store::Appender::open(&dir.endpoint_usage())?.append(line.as_bytes())?;
     }
     let funnel = chunks.funnel();
-    report(&prepared, &funnel, &chunks)?;
+    report(&ReportOf {
+        dir,
+        pipeline: &prepared.config.pipeline,
+        models: &prepared.context.models,
+        filters: &prepared.filters,
+        funnel: &funnel,
+        shards: &chunks.shard_paths(),
+        rejects: &chunks.reject_paths(),
+        chunks: chunks.num_done(),
+        notes: Vec::new(),
+    })?;
     drop(lock);
     Ok(RunResult {
         funnel,
@@ -335,31 +350,42 @@ fn pass(
     Ok(chain.run(runner, &options, &monitor, &mut sink)?.ended)
 }
 
-fn report(prepared: &Prepared, funnel: &Funnel, chunks: &Chunks) -> Result<(), FatalError> {
-    let Prepared {
-        dir,
-        config,
-        context,
-        filters,
-        ..
-    } = prepared;
-    let shards = chunks.shard_paths();
-    let (done, all) = chunks.num_done();
+/// What a report and a dataset card are made from.
+pub(super) struct ReportOf<'a> {
+    pub(super) dir: &'a RunDir,
+    pub(super) pipeline: &'a str,
+    pub(super) models: &'a [ModelRef],
+    pub(super) filters: &'a [FilterInfo],
+    pub(super) funnel: &'a Funnel,
+    pub(super) shards: &'a [PathBuf],
+    pub(super) rejects: &'a [PathBuf],
+    /// How many chunks are done, and of how many.
+    pub(super) chunks: (usize, usize),
+    /// More facts, as label and value.
+    pub(super) notes: Vec<(String, String)>,
+}
+
+/// Writes the report in its three forms, and the dataset card.
+pub(super) fn report(of: &ReportOf<'_>) -> Result<(), FatalError> {
+    let (done, all) = of.chunks;
+    let shards = of.shards;
     let mut facts = vec![
         (
             "Pipeline".to_owned(),
-            format!("{} {}", config.pipeline, context.pipeline_version),
+            format!("{} {}", of.pipeline, env!("CARGO_PKG_VERSION")),
         ),
         (
             "Shards".to_owned(),
             format!("{} from {done} of {all} chunks", shards.len()),
         ),
     ];
-    facts.extend(context.models.iter().map(|model| {
+    facts.extend(of.notes.iter().cloned());
+    facts.extend(of.models.iter().map(|model| {
         // Roles are config words; the page is read by people.
         (model.role.replace('_', " "), model.model.clone())
     }));
-    let filters: Vec<ReportFilter> = filters
+    let filters: Vec<ReportFilter> = of
+        .filters
         .iter()
         .filter(|info| info.is_enabled)
         .map(|info| ReportFilter {
@@ -370,19 +396,19 @@ fn report(prepared: &Prepared, funnel: &Funnel, chunks: &Chunks) -> Result<(), F
         })
         .collect();
     build_report(&ReportInput {
-        run_dir: dir.root(),
+        run_dir: of.dir.root(),
         title: "Edit pairs",
         facts,
-        funnel,
+        funnel: of.funnel,
         filters: &filters,
-        shards: &shards,
-        rejects: &chunks.reject_paths(),
+        shards,
+        rejects: of.rejects,
         heat_map: &|from, to| heat_map(from, to, HEAT_MAP_SIDE_PX),
     })?;
     write_dataset_card(&CardInput {
-        run_dir: dir.root(),
+        run_dir: of.dir.root(),
         title: "Edit pairs",
-        shards: &shards,
+        shards,
         about: "Two real frames of one scene that differ by one describable change, and the \
                 instruction that leads from the first to the second.",
     })?;
@@ -422,7 +448,7 @@ fn prompts(config: &Config, stages: &EditPairs) -> Vec<(String, String)> {
 }
 
 /// Hash of all settings that rows depend on: not of threads, limits or the size of shards.
-fn config_hash(config: &Config) -> String {
+pub(super) fn config_hash(config: &Config) -> String {
     let mut config = config.clone();
     config.limits = Limits::default();
     config.workers = Workers::default();

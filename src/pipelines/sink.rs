@@ -62,7 +62,7 @@ impl Sink<Sample> for RunSink<'_> {
             Err(SpoolError::Item(error)) => {
                 tracing::error!("{}: row refused: {}", root.label, error.what);
                 open.refused += 1;
-                open.spool.fail(path, "write", &error)
+                open.spool.refuse(path, &sample, &error)
             }
         }
     }

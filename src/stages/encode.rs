@@ -44,7 +44,11 @@ impl Stage for Encode {
 }
 
 impl Encode {
-    fn image(&self, frame: &Frame) -> Result<EncodedImage, ItemError> {
+    /// The image file of a frame.
+    ///
+    /// # Errors
+    /// When the frame cannot be encoded.
+    pub fn image(&self, frame: &Frame) -> Result<EncodedImage, ItemError> {
         let image = resize(&frame.image, SizeRule::MaxPixels(self.max_px))?;
         let (bytes, extension) = match self.jpeg_quality {
             Some(quality) => (encode_jpeg(&image, quality)?, "jpg"),

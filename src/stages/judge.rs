@@ -133,13 +133,9 @@ impl Worker for JudgeWorker {
                 });
             }
             Some(Judged::Points(judgement)) => {
-                let lowest = judgement
-                    .points
-                    .iter()
-                    .min_by(|a, b| a.1.total_cmp(&b.1))
-                    .map(|(axis, points)| (axis.clone(), *points));
-                if let (Some(min), Some((axis, points))) = (self.stage.min_points, lowest)
-                    && points < min
+                let min = self.stage.min_points;
+                if let Some((axis, points)) =
+                    min.and_then(|min| too_few_points(&judgement.points, min))
                 {
                     let mut detail = detail();
                     detail["judgement"] = serde_json::json!(judgement);
@@ -156,4 +152,10 @@ impl Worker for JudgeWorker {
         }
         Ok(())
     }
+}
+
+/// The axis with the fewest points, the first of several, if they are fewer than `min`.
+pub fn too_few_points(points: &[(String, Score)], min: Score) -> Option<(String, Score)> {
+    let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    lowest.filter(|(_, points)| *points < min).cloned()
 }

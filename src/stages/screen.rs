@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::core::{
     ConfigError, ErrorKind, FatalError, Fingerprint, Hasher, ItemError, PairCandidate, Proposal,
-    Range, Scene, Scores, Trace,
+    Range, Scene, Score, Scores, Trace,
 };
 use crate::engine::{Outbox, Rejection, Stage, Worker};
 use crate::filters::{Filter, FilterContext, FilterDef, ModelSource};
@@ -168,29 +168,74 @@ impl<T: Screened> Worker for ScreenWorker<T> {
 
     fn process(&mut self, mut item: T, out: &mut Outbox<'_, T>) -> Result<(), ItemError> {
         let mut context = FilterContext::default();
-        for (name, range, filter) in &mut self.filters {
-            let name = *name;
+        let rejects = self.rejects;
+        let filters = self.filters.iter_mut().map(|(name, range, filter)| {
+            let range = if rejects { Some(*range) } else { None };
+            ((*name, filter), range)
+        });
+        let found = first_out_of_range(filters, |(name, filter)| {
             let score = match item.recorded() {
                 Some(scores) => scores.get(name).ok_or_else(|| {
                     ItemError::new(ErrorKind::Bug, "an earlier run did not measure it")
                 }),
                 None => filter.measure(&item, &mut context),
             };
-            let score = score.map_err(|e| e.context(name))?;
+            let score = score.map_err(|e| e.context(*name))?;
             item.scores_mut().set(name, score);
-            if self.rejects && !range.keeps(score) {
-                item.measured(false);
-                let detail = item.detail();
-                out.reject(Rejection {
-                    reason: name.to_owned(),
-                    score: Some(score),
-                    detail,
-                });
-                return Ok(());
-            }
+            Ok::<_, ItemError>(score)
+        })?;
+        item.measured(found.is_none());
+        match found {
+            Some(((name, _), score)) => out.reject(Rejection {
+                reason: name.to_owned(),
+                score: Some(score),
+                detail: item.detail(),
+            }),
+            None => out.emit(item),
         }
-        item.measured(true);
-        out.emit(item);
         Ok(())
+    }
+}
+
+/// The one rule by which scores decide: in the order given, the first score that its range does not
+/// keep. Scores are asked for one by one, and no further ones after that; without a range a score is
+/// only asked for.
+///
+/// # Errors
+/// What `score` gives.
+pub fn first_out_of_range<F, E>(
+    filters: impl IntoIterator<Item = (F, Option<Range>)>,
+    mut score: impl FnMut(&mut F) -> Result<Score, E>,
+) -> Result<Option<(F, Score)>, E> {
+    for (mut filter, range) in filters {
+        let found = score(&mut filter)?;
+        if range.is_some_and(|range| !range.keeps(found)) {
+            return Ok(Some((filter, found)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_score_out_of_range_decides_and_ends_measuring() {
+        let mut asked = Vec::new();
+        let filters = [
+            ("a", Some(Range::at_most(1.0))),
+            ("b", None),
+            ("c", Some(Range::at_least(0.5))),
+            ("d", Some(Range::at_most(0.0))),
+        ];
+        let found = first_out_of_range(filters, |name| {
+            asked.push(*name);
+            Ok::<_, ()>(if *name == "c" { 0.4 } else { 1.0 })
+        });
+        assert_eq!(found, Ok(Some(("c", 0.4))));
+        assert_eq!(asked, ["a", "b", "c"]);
+        let found = first_out_of_range([("a", Some(Range::OPEN))], |_| Ok::<_, ()>(Score::NAN));
+        assert!(found.unwrap().is_some(), "a score that is none was kept");
     }
 }

@@ -22,6 +22,8 @@ fn every_verb_has_help_with_every_argument_explained() {
         "plan",
         "check",
         "status",
+        "verify",
+        "select",
         "scenes",
         "inspect",
         "models",

@@ -41,6 +41,10 @@ mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
 #[cfg(test)]
+mod select;
+#[cfg(test)]
 mod supervisor;
+#[cfg(test)]
+mod verify;
 #[cfg(test)]
 mod whole_corpus;

@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use super::arrays;
 use super::lineage::{lineage_hash, verify_sample};
-use crate::core::{ErrorKind, ItemError, ModelRef, Sample};
+use crate::core::{ErrorKind, ItemError, ItemPath, ModelRef, Sample};
 
-/// Number of the row schema; raised when a column is removed or changes its type.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Number of the row schema; raised when a column is removed or changes its type, and when
+/// `lineage_hash` is made of other columns. Version 2 added `item_path`, and the measured changes
+/// to the lineage.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A filter's column `score_<name>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,7 @@ impl RowContext {
 }
 
 struct Row<'a> {
+    path: &'a ItemPath,
     sample: &'a Sample,
     context: &'a RowContext,
     lineage: String,
@@ -157,9 +160,15 @@ impl RowColumns {
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] when the sample's lineage is broken or it does not fit the schema.
-    pub fn row(&self, sample: &Sample, context: &RowContext) -> Result<RecordBatch, ItemError> {
+    pub fn row(
+        &self,
+        path: &ItemPath,
+        sample: &Sample,
+        context: &RowContext,
+    ) -> Result<RecordBatch, ItemError> {
         verify_sample(sample)?;
         let row = Row {
+            path,
             sample,
             context,
             lineage: lineage_hash(sample, context),

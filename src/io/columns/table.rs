@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, UInt32Array};
 use arrow_schema::{DataType, Field};
 
 use super::super::arrays;
+use super::super::lineage::evidence;
 use super::{Cell, Column, Row, ScoreColumn};
 
 fn of(
@@ -111,11 +112,7 @@ fn content_columns() -> Vec<Column> {
             Utf8,
             true,
             "JSON list of the measured changes it rests on: kind, boxes in pixels, numbers",
-            |r| {
-                let changes = &r.sample.instruction.changes;
-                let json = serde_json::to_string(changes).ok();
-                arrays::text_or_null(json.as_deref().filter(|_| !changes.is_empty()))
-            },
+            |r| arrays::text_or_null(evidence(r.sample).as_deref()),
         ),
         of(
             "input_images",
@@ -205,6 +202,13 @@ fn source_columns() -> Vec<Column> {
             true,
             "origin of the footage, from the manifest",
             |r| arrays::text_or_null(r.sample.scene.video.entry.source.as_deref()),
+        ),
+        of(
+            "item_path",
+            Utf8,
+            false,
+            "manifest row, then the number of each ancestor among its siblings; as in the rejects",
+            |r| arrays::text(&r.path.to_string()),
         ),
         of("scene_id", Utf8, false, "hash of video and span", |r| {
             arrays::text(r.sample.scene.id.as_str())
@@ -359,7 +363,8 @@ fn origin_columns() -> Vec<Column> {
             "lineage_hash",
             Utf8,
             false,
-            "chain over sample, video, scene, pts, models, prompts, config, seed and image bytes",
+            "chain over sample, video, scene, pts, changes, models, prompts, config, seed and image \
+             bytes",
             |r| arrays::text(&r.lineage),
         ),
     ]

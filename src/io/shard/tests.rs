@@ -6,8 +6,8 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::json;
 
-use super::super::fixtures;
 use super::super::spool::SpoolWriter;
+use super::super::{arrays, fixtures};
 use super::*;
 use crate::core::{ErrorKind, ItemError};
 
@@ -124,7 +124,7 @@ fn duplicates_are_counted_and_written_to_the_rejects() {
         [
             "motion",
             "corrupt",
-            "across_run",
+            "duplicate/across_run",
             "motion",
             "motion",
             "corrupt"
@@ -212,14 +212,14 @@ fn a_sample_with_a_foreign_frame_is_refused() {
     let mut sample = fixtures::sample(&fixtures::scene("v"), 1);
     sample.output.pts = Some(crate::core::Pts(99_000));
     let error = fixtures::columns()
-        .row(&sample, &fixtures::context())
+        .row(&ItemPath::root(0), &sample, &fixtures::context())
         .unwrap_err();
     assert!(error.what.contains("outside its scene"), "{error}");
     let mut sample = fixtures::sample(&fixtures::scene("v"), 1);
     sample.instruction.text.push('!');
     assert!(
         fixtures::columns()
-            .row(&sample, &fixtures::context())
+            .row(&ItemPath::root(0), &sample, &fixtures::context())
             .is_err()
     );
 }

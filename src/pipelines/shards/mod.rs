@@ -270,10 +270,7 @@ impl Chunks {
     }
 
     fn push_done(&mut self, line: ChunkLine) {
-        let hash = Hasher::new("before").str(&self.before).str(&line.samples);
-        Key::from_hash(hash.finish())
-            .as_str()
-            .clone_into(&mut self.before);
+        self.before = line.next_before();
         self.done.push(line);
     }
 
