@@ -13,11 +13,12 @@ use super::id::{Hasher, SampleId, SceneId, VideoId};
 use super::image::Rgb8;
 use super::score::{Score, Scores};
 use super::time::{FrameIndex, Pts, Span, TimeBase};
+use super::web_address::WebAddress;
 
 /// One input line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
-    /// Local path, `file://` or `http(s)://`, as typed.
+    /// Local path or `file://` as typed; `http(s)://` as [`WebAddress::shown`].
     pub uri: String,
     /// Licence of the footage, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +29,9 @@ pub struct ManifestEntry {
     /// Where a local file is on this machine; not part of the identity. None for http(s).
     #[serde(skip)]
     pub local_path: Option<PathBuf>,
+    /// What is asked for, with its secrets, of http(s) alone; not part of the identity.
+    #[serde(skip)]
+    pub address: Option<WebAddress>,
 }
 
 impl ManifestEntry {

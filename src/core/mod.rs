@@ -3,6 +3,7 @@
 //! Names follow `docs/glossary.md`; one word has one meaning everywhere.
 
 mod budget;
+mod contain;
 mod damage;
 mod error;
 mod funnel;
@@ -13,9 +14,14 @@ mod item;
 mod mask;
 mod scene_list;
 mod score;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
 mod time;
+mod web_address;
 
 pub use budget::{ByteBudget, Permit};
+pub use contain::contain;
 pub use damage::{DamageReason, DamageSummary};
 pub use error::{ConfigError, ErrorKind, FatalError, ItemError, Problem};
 pub use funnel::{Funnel, RootCounts, StageCounts};
@@ -30,4 +36,6 @@ pub use item::{
 pub use mask::{Mask, Rle};
 pub use scene_list::{FrameScore, SceneList, SceneSpan};
 pub use score::{Range, Score, Scores};
+pub use text::{visible_json, visible_line, visible_text};
 pub use time::{FrameIndex, Point, Pts, Span, TimeBase};
+pub use web_address::WebAddress;

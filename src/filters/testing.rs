@@ -132,6 +132,7 @@ fn video(id: VideoId, (width, height): (u32, u32), time_base: TimeBase) -> Video
         entry: Arc::new(ManifestEntry {
             uri: "wall.mp4".to_owned(),
             local_path: None,
+            address: None,
             license: None,
             source: None,
         }),

@@ -56,6 +56,7 @@ pub(super) fn scene(name: &str) -> Arc<Scene> {
         entry: Arc::new(ManifestEntry {
             uri: format!("videos/{name}.mp4"),
             local_path: None,
+            address: None,
             license: Some("CC BY 4.0".into()),
             source: None,
         }),

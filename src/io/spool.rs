@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::columns::{RowColumns, RowContext};
 use super::duplicates::KeptHash;
-use crate::core::{FatalError, ItemError, ItemPath, Sample, Score};
+use crate::core::{FatalError, ItemError, ItemPath, Sample, Score, contain};
 
 const INDEX_KEY: &str = "framewright.index";
 
@@ -295,6 +295,12 @@ pub(super) struct SpoolReader {
 
 impl SpoolReader {
     pub(super) fn open(path: PathBuf, row: u32) -> Result<Self, FatalError> {
+        // The reader of Arrow files panics at some damaged ones.
+        contain(|| Self::open_unguarded(path.clone(), row))
+            .unwrap_or_else(|words| Err(damaged(&path, &words)))
+    }
+
+    fn open_unguarded(path: PathBuf, row: u32) -> Result<Self, FatalError> {
         let file = File::open(&path).map_err(|error| FatalError::disk(&path, error))?;
         let reader = FileReader::try_new(BufReader::new(file), None)
             .map_err(|error| FatalError::disk(&path, error))?;
@@ -318,6 +324,11 @@ impl SpoolReader {
 
     /// The row at a place in the file.
     pub(super) fn read(&mut self, at: usize) -> Result<RecordBatch, FatalError> {
+        let path = self.path.clone();
+        contain(|| self.read_unguarded(at)).unwrap_or_else(|words| Err(damaged(&path, &words)))
+    }
+
+    fn read_unguarded(&mut self, at: usize) -> Result<RecordBatch, FatalError> {
         self.reader
             .set_index(at)
             .map_err(|error| FatalError::disk(&self.path, error))?;
@@ -327,6 +338,13 @@ impl SpoolReader {
             None => Err(FatalError::disk(&self.path, format!("row {at} is missing"))),
         }
     }
+}
+
+fn damaged(path: &Path, words: &str) -> FatalError {
+    FatalError::disk(
+        path,
+        format!("damaged ({words}); remove it, and its video is done again"),
+    )
 }
 
 /// Rejections and failures of a finished spool, sorted by path.
@@ -350,3 +368,6 @@ pub(super) fn sort_rejects(lines: &mut [RejectLine]) {
         (line.path.clone(), rest)
     });
 }
+
+#[cfg(test)]
+mod tests;

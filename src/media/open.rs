@@ -149,8 +149,12 @@ pub(super) fn check_size(width: u32, height: u32) -> Result<(), ItemError> {
     Ok(())
 }
 
-/// Whether there is a file with something in it.
-pub(super) fn check_file(path: &Path) -> Result<(), ItemError> {
+/// Whether there is a regular file with something in it: no folder, pipe, socket or device, at
+/// which to open or read may wait or go on for ever.
+///
+/// # Errors
+/// Missing, Unsupported for anything but a regular file, Corrupt for an empty one, Unreadable.
+pub fn check_file(path: &Path) -> Result<(), ItemError> {
     let named = |kind, what: &str| ItemError::new(kind, format!("{}: {what}", path.display()));
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err(named(ErrorKind::Unsupported, "not a regular file")),

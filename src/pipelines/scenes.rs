@@ -10,7 +10,7 @@ use super::{detector_factory, load_pipeline};
 use crate::config::Config;
 use crate::core::{
     ByteBudget, ErrorKind, FatalError, ItemError, ItemPath, ManifestEntry, Scene, SceneList,
-    SceneSpan, Video,
+    SceneSpan, Video, contain,
 };
 use crate::engine::{ItemContext, Outbox, Outcome, Stage, Worker};
 use crate::media::FetchOptions;
@@ -99,8 +99,17 @@ pub fn find_scenes(
                         return Ok(());
                     };
                     // It fails when the receiver is gone, and then nobody wants more.
-                    if sender.send((number, finder.find(path))).is_err() {
+                    let result = contain(|| finder.find(path));
+                    let is_sound = result.is_ok();
+                    let result =
+                        result.unwrap_or_else(|words| Err(ItemError::new(ErrorKind::Bug, words)));
+                    if sender.send((number, result)).is_err() {
                         return Ok(());
+                    }
+                    if !is_sound {
+                        // What panicked once may do so again while it is taken apart.
+                        let _ = contain(|| drop(finder));
+                        finder = open()?;
                     }
                 }
             })
@@ -143,6 +152,7 @@ impl Finder<'_> {
             license: None,
             source: None,
             local_path: Some(path.to_owned()),
+            address: None,
         };
         let videos = collect(&context, |out| self.ingest.process(entry, out))?;
         let video = videos.into_iter().next().ok_or_else(|| {

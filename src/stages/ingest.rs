@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::core::{
-    ErrorKind, FatalError, Fingerprint, Hasher, ItemError, LocalFile, ManifestEntry, Video, VideoId,
+    ErrorKind, FatalError, Fingerprint, Hasher, ItemError, LocalFile, ManifestEntry, Video,
+    VideoId, WebAddress,
 };
 use crate::engine::{Outbox, Stage, Worker};
-use crate::media::{FetchOptions, OpenOptions, fetch, probe};
+use crate::media::{FetchOptions, OpenOptions, check_file, fetch, probe};
 
 /// The stage.
 #[derive(Clone, Debug)]
@@ -57,9 +58,13 @@ impl Worker for Ingest {
         let file = if let Some(path) = &entry.local_path {
             LocalFile::kept(path.clone())
         } else {
-            let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
+            let plain = || WebAddress::new(entry.uri.clone());
+            let address = entry.address.clone().unwrap_or_else(plain);
+            let fetched = out.wait(|| fetch(&address, &self.download_dir, &self.fetch))?;
             LocalFile::temporary(fetched)
         };
+        // Before it is opened: to open a pipe would wait for a writer for ever.
+        check_file(file.path()).map_err(|error| error.without_path(file.path()))?;
         let id = hash_file(file.path(), out)?;
         let options = OpenOptions {
             decode_threads: 1,
@@ -90,9 +95,6 @@ fn hash_file<T>(path: &Path, out: &mut Outbox<'_, T>) -> Result<VideoId, ItemErr
         ItemError::new(kind, error.to_string())
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(ItemError::new(ErrorKind::Unreadable, "not a regular file"));
-    }
     let mut hasher = blake3::Hasher::new();
     loop {
         let before = hasher.count();

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use serde_json::Value;
 
 use super::arrays;
-use crate::core::{ConfigError, ManifestEntry, Problem};
+use crate::core::{ConfigError, ManifestEntry, Problem, WebAddress, contain};
 
 const URI_NAMES: [&str; 4] = ["uri", "path", "url", "file_name"];
 const LICENSE_NAMES: [&str; 2] = ["license", "licence"];
@@ -129,10 +129,13 @@ impl Gathered {
             return self.problem(line, what);
         };
         let folder = line.and_then(|_| self.file.parent()).map(Path::to_path_buf);
-        let local_path = match resolve(&uri, folder.as_deref()) {
-            Ok(path) => path,
+        let (local_path, address) = match resolve(&uri, folder.as_deref()) {
+            Ok(Place::Local(path)) => (Some(path), None),
+            Ok(Place::Web(address)) => (None, Some(address)),
             Err(what) => return self.problem(line, what),
         };
+        // From here on an address has no secrets.
+        let uri = address.as_ref().map_or(uri, WebAddress::shown);
         let place = local_path
             .as_ref()
             .map_or(uri.clone(), |path| path.display().to_string());
@@ -149,6 +152,7 @@ impl Gathered {
             license,
             source,
             local_path,
+            address,
         });
     }
 
@@ -169,6 +173,7 @@ impl Gathered {
             license: None,
             source: None,
             local_path: Some(path.to_path_buf()),
+            address: None,
         });
     }
 }
@@ -195,11 +200,17 @@ fn scheme(uri: &str) -> Option<String> {
     fits.then(|| scheme.to_ascii_lowercase())
 }
 
-/// Where a local file is, starting from `folder`; none for a web address.
-fn resolve(uri: &str, folder: Option<&Path>) -> Result<Option<PathBuf>, String> {
+/// Where an input is.
+enum Place {
+    Local(PathBuf),
+    Web(WebAddress),
+}
+
+/// Where an input is; a relative path starts from `folder`.
+fn resolve(uri: &str, folder: Option<&Path>) -> Result<Place, String> {
     let local = match scheme(uri).as_deref() {
         None => uri.to_owned(),
-        Some("http" | "https") => return Ok(None),
+        Some("http" | "https") => return Ok(Place::Web(WebAddress::new(uri))),
         Some("file") => decode_file_url(uri)?,
         Some(other) => {
             return Err(format!(
@@ -211,7 +222,7 @@ fn resolve(uri: &str, folder: Option<&Path>) -> Result<Option<PathBuf>, String> 
         Some(folder) if !folder.as_os_str().is_empty() => folder.join(&local),
         _ => PathBuf::from(&local),
     };
-    Ok(Some(joined))
+    Ok(Place::Local(joined))
 }
 
 fn decode_file_url(uri: &str) -> Result<String, String> {
@@ -338,6 +349,12 @@ impl<'a> LineCounter<'a> {
 }
 
 fn read_parquet(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    // The reader panics at some damaged files.
+    contain(|| read_parquet_rows(path, gathered))
+        .unwrap_or_else(|words| Err(unreadable(path, format!("damaged ({words})"))))
+}
+
+fn read_parquet_rows(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
     // Without the writer's Arrow hints every text column reads as plain UTF-8.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -388,8 +405,14 @@ fn add_sorted(mut paths: Vec<PathBuf>, gathered: &mut Gathered) {
     }
 }
 
-fn list_folder(folder: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
-    let (mut open, mut found) = (vec![folder.to_path_buf()], Vec::new());
+/// Whether a link ends outside of a folder.
+fn leads_out(link: &Path, folder: &Path) -> bool {
+    let ends = link.canonicalize().ok().zip(folder.canonicalize().ok());
+    !ends.is_some_and(|(end, folder)| end.starts_with(folder))
+}
+
+fn list_folder(top: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let (mut open, mut found) = (vec![top.to_path_buf()], Vec::new());
     while let Some(folder) = open.pop() {
         let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
         for entry in entries {
@@ -398,11 +421,18 @@ fn list_folder(folder: &Path, gathered: &mut Gathered) -> Result<(), ConfigError
             if is_hidden(&path) {
                 continue;
             }
+            let is_link = kind.as_ref().is_ok_and(fs::FileType::is_symlink);
             // Links to folders are not followed: they may lead in circles.
             if kind.is_ok_and(|kind| kind.is_dir()) {
                 open.push(path);
             } else if path.is_file() && MEDIA.contains(&ending(&path).as_str()) {
-                found.push(path);
+                if is_link && leads_out(&path, top) {
+                    let what = "a link out of the folder; name it in a manifest or by a pattern";
+                    let place = path.display().to_string();
+                    gathered.manifest.problems.push(Problem::new(place, what));
+                } else {
+                    found.push(path);
+                }
             }
         }
     }
