@@ -72,7 +72,10 @@ impl fmt::Debug for WebAddress {
 
 /// Length of the name and password in front of the host, with their `@`.
 fn secret_bytes(rest: &str) -> usize {
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    // Slashes too many in front of the host are passed over by whoever asks for it.
+    let start = rest.len() - rest.trim_start_matches(['/', '\\']).len();
+    let end = rest[start..].find(['/', '\\', '?', '#']);
+    let end = end.map_or(rest.len(), |end| start + end);
     let (host, behind) = rest.split_at(end);
     if let Some(at) = host.rfind('@') {
         return at + 1;
@@ -142,6 +145,7 @@ mod tests {
                 "https://hidden@a.org:8443/@x/v.mp4",
             ),
             ("https://u:p@q@a.org", "https://hidden@a.org"),
+            ("https:///u:p@a.org/v", "https://hidden@a.org/v"),
             ("https://u:p/w@a.org/v", "https://hidden@a.org/v"),
             ("https://a.org:80/@u/v", "https://a.org:80/@u/v"),
             ("https://[::1]/@u/v", "https://[::1]/@u/v"),

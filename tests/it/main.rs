@@ -21,6 +21,8 @@ mod http_ingest;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mutated_videos;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod resume;
@@ -32,5 +34,7 @@ mod run_folder;
 mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 mod whole_corpus;
