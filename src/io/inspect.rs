@@ -212,38 +212,24 @@ mod tests {
         assert_eq!(short(&json!("a\u{1b}[2Jb")), "a\\u{1b}[2Jb");
     }
 
-    /// A Parquet file without rows whose schema is so deep.
-    fn deep(depth: usize) -> Vec<u8> {
-        let mut footer = vec![0x15, 0x02, 0x19, 0xFC];
-        let mut count = depth + 2;
-        while count > 0x7F {
-            footer.push((count & 0x7F) as u8 | 0x80);
-            count >>= 7;
-        }
-        footer.push(count as u8);
-        footer.extend([0x48, 1, b'r', 0x15, 0x02, 0x00]);
-        for _ in 0..depth {
-            footer.extend([0x35, 0x00, 0x18, 1, b'a', 0x15, 0x02, 0x00]);
-        }
-        footer.extend([0x15, 0x0C, 0x25, 0x00, 0x18, 1, b'u', 0x00]);
-        footer.extend([0x16, 0x00, 0x19, 0x0C, 0x00]);
-        let mut file = b"PAR1".to_vec();
-        let length = footer.len() as u32;
-        file.extend(footer);
-        file.extend(length.to_le_bytes());
-        file.extend(b"PAR1");
-        file
-    }
-
     #[test]
-    fn a_deep_schema_does_no_harm() {
+    fn a_deep_schema_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for depth in [3, 100, 10_000, 300_000] {
-            let path = folder.path().join("deep.parquet");
-            crate::store::publish_bytes(&path, &deep(depth)).unwrap();
-            let view = inspect_shard(&path, 1);
-            println!("{depth}: {:?}", view.as_ref().map(|view| view.num_rows));
-            assert!(depth > 3 || view.unwrap().num_rows == 0);
+        let path = folder.path().join("deep.parquet");
+        for (depth, is_read) in [(3, true), (90, true), (10_000, false), (300_000, false)] {
+            let footer = super::super::footer::tests::nested(depth);
+            let length = footer.len() as u32;
+            let file = [b"PAR1", &footer[..], &length.to_le_bytes(), b"PAR1"].concat();
+            crate::store::publish_bytes(&path, &file).unwrap();
+            let view = inspect_shard(&path, 1).map_err(|error| error.to_string());
+            let manifest = crate::io::read_manifest(path.to_str().unwrap());
+            assert_eq!(view.is_ok(), is_read, "{depth}: {view:?}");
+            let words = format!("{:?}{:?}", view.err(), manifest.unwrap_err());
+            assert_eq!(
+                words.matches("groups inside each other").count(),
+                if is_read { 0 } else { 2 },
+                "{words}"
+            );
         }
     }
 

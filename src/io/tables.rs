@@ -7,12 +7,14 @@ use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 
+use super::footer;
 use crate::core::{FatalError, contain};
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
 
 pub(super) fn open(path: &Path) -> Result<Builder, FatalError> {
     let file = File::open(path).map_err(|error| FatalError::disk(path, error))?;
+    footer::check_depth(&file).map_err(|error| FatalError::disk(path, error))?;
     guarded(path, || {
         Builder::try_new(file).map_err(|error| FatalError::disk(path, error))
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::core::{ErrorKind, FatalError, ItemError, SceneList};
+use crate::core::{ErrorKind, FatalError, ItemError, SceneList, contain};
 use crate::media::{Clip, ClipMode, ClipOptions, ClipSink, clip_container, write_clips};
 use crate::store::{Existing, PendingFile, list};
 
@@ -106,7 +106,9 @@ impl SceneSplitter {
             failed: None,
         };
         let info = &scenes.info;
-        let result = write_clips(path, info, &scenes.scenes, self.mode, &options, &mut folder);
+        let result =
+            contain(|| write_clips(path, info, &scenes.scenes, self.mode, &options, &mut folder))
+                .unwrap_or_else(|words| Err(ItemError::new(ErrorKind::Bug, words)));
         match folder.failed {
             Some(error) => Err(error),
             None => Ok((folder.written, result.err())),

@@ -49,7 +49,7 @@ const SOURCES: [(&str, &str); 22] = [
     ("huffyuv.avi", "-c:v huffyuv -pix_fmt yuv422p"),
     ("mpeg2.mpg", "-c:v mpeg2video -g 12"),
     ("mpeg2.ts", "-c:v mpeg2video -g 12"),
-    ("mpeg2.mxf", "-c:v mpeg2video -g 12"),
+    ("mpeg2.mxf", "-c:v mpeg2video -g 12 -r 25"),
     ("prores.mov", "-c:v prores -pix_fmt yuv422p10le"),
     ("wmv.asf", "-c:v wmv2"),
     ("theora.ogv", "-c:v libtheora"),

@@ -8,7 +8,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde_json::Value;
 
-use super::arrays;
+use super::{arrays, footer};
 use crate::core::{ConfigError, ManifestEntry, Problem, WebAddress, contain};
 
 const URI_NAMES: [&str; 4] = ["uri", "path", "url", "file_name"];
@@ -356,6 +356,7 @@ fn read_parquet(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError>
 
 fn read_parquet_rows(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    footer::check_depth(&file).map_err(|error| unreadable(path, error))?;
     // Without the writer's Arrow hints every text column reads as plain UTF-8.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)

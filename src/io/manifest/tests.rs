@@ -192,10 +192,10 @@ fn strange_names_are_local_files_or_problems_with_visible_letters() {
         "../up.mp4",
         "file:///etc/x%2e%2e/../y.mp4",
         "subfile,,start,0,end,9,,:/etc/passwd",
+        "\u{1b}]0;x\u{7}://x",
         "file://host/x.mp4",
         "file://localhostile/x.mp4",
         "pipe://0",
-        "\u{1b}]0;x\u{7}://x",
         "ftp://x/\u{1b}[2J\n.mp4",
     ];
     let lines: Vec<String> = uris_in
