@@ -1,7 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors clean-demo ci
+.PHONY: help demo test test-slow build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors fuzz-short fuzz clean-demo ci
 
 BIN := target/release/framewright
+# Of `make fuzz`: damaged documents for each property, mutated videos, and their seed.
+CASES ?= 10000
+VIDEOS ?= 1000
+SEED ?= 1
 
 help:            ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -16,6 +20,15 @@ test: setup      ## Sets up and runs every test
 
 test-slow: setup ## Runs the tests that take minutes too (need test clips)
 	@cargo test --locked --test it -- --ignored --nocapture
+
+fuzz-short:      ## Damaged documents for every parser and 100 mutated videos, about a minute
+	@PROPTEST_CASES=64 cargo test --locked --quiet --lib prop::
+	@cargo test --locked --quiet --test it mutated_videos::
+
+fuzz:            ## The same for long; CASES=, VIDEOS= and SEED= say how much
+	@PROPTEST_CASES=$(CASES) cargo test --locked --lib prop::
+	@FRAMEWRIGHT_MUTATIONS=$(VIDEOS) FRAMEWRIGHT_SEED=$(SEED) \
+	  cargo test --locked --test it mutated_videos:: -- --nocapture
 
 build:           ## Sets up and builds target/release/framewright
 	@bash scripts/setup.sh --no-tests

@@ -115,6 +115,11 @@ pub(crate) fn peak_memory_bytes() -> u64 {
     kib * 1024
 }
 
+/// One of so many cases, for properties that take long.
+pub(crate) fn one_in(share: u32) -> ProptestConfig {
+    ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(share))
+}
+
 /// As [`damaged`], for parsers of text.
 pub(crate) fn damaged_text(valid: &str) -> impl Strategy<Value = String> + use<> {
     damaged(valid.into()).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())

@@ -237,7 +237,7 @@ mod tests {
         use proptest::prelude::*;
 
         use super::*;
-        use crate::core::testing::{damaged, peak_memory_bytes};
+        use crate::core::testing::{damaged, one_in, peak_memory_bytes};
 
         fn tables() -> (Vec<u8>, Vec<u8>) {
             let folder = tempfile::tempdir().unwrap();
@@ -249,6 +249,8 @@ mod tests {
         }
 
         proptest! {
+            #![proptest_config(one_in(8))]
+
             #[test]
             fn a_damaged_table_is_shown_or_an_error_names_it(
                 (shard, rejects) in Just(tables()).prop_flat_map(|(a, b)| (damaged(a), damaged(b))),

@@ -287,7 +287,7 @@ mod tests {
         use proptest::prelude::*;
 
         use super::*;
-        use crate::core::testing::damaged;
+        use crate::core::testing::{damaged, one_in};
 
         fn valid() -> Vec<u8> {
             let folder = tempfile::tempdir().unwrap();
@@ -296,6 +296,8 @@ mod tests {
         }
 
         proptest! {
+            #![proptest_config(one_in(4))]
+
             #[test]
             fn a_damaged_archive_is_an_error_or_bytes_within_the_limit(bytes in damaged(valid())) {
                 let folder = tempfile::tempdir().unwrap();

@@ -490,6 +490,18 @@ fn secrets_of_addresses_are_sent_and_written_nowhere() {
         format!("http://hidden@{host}/move.mp4?id=7&X-Amz-Signature=hidden")
     );
     let secrets = [password, signature, "bWU6cGE1NS13MHJk"];
+    let alone = folder.path().join("out/alone");
+    let mine = run_command(Path::new(&uri("move.mp4")), &alone, &more).output();
+    let mine: Ran = mine.unwrap().into();
+    let checked = program()
+        .args(["check", "--manifest", &uri("move.mp4")])
+        .output();
+    let checked: Ran = checked.unwrap().into();
+    for said in [mine.expect(0), checked] {
+        let all = said.out + &said.err;
+        assert!(all.contains("move.mp4") || all.contains("funnel"), "{all}");
+        assert!(!secrets.iter().any(|secret| all.contains(secret)), "{all}");
+    }
     for secret in secrets {
         assert!(
             !ran.out.contains(secret) && !ran.err.contains(secret),

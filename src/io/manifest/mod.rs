@@ -41,6 +41,7 @@ pub fn read_manifest(path_or_pattern: &str) -> Result<Manifest, ConfigError> {
     let path = Path::new(path_or_pattern);
     let mut gathered = Gathered::new(path);
     if scheme(path_or_pattern).is_some() {
+        gathered.file = WebAddress::new(path_or_pattern).shown().into();
         gathered.add(None, fields(Some(path_or_pattern), None, None));
     } else if path.is_dir() {
         list_folder(path, &mut gathered)?;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::testing::{damaged, peak_memory_bytes};
+use crate::core::testing::{damaged, one_in, peak_memory_bytes};
 use crate::core::{ErrorKind, ItemError};
 use crate::io::fixtures;
 
@@ -48,6 +48,8 @@ mod prop {
     }
 
     proptest! {
+        #![proptest_config(one_in(4))]
+
         #[test]
         fn a_damaged_spool_is_read_or_an_error_names_it(
             (samples, rejects) in Just(files()).prop_flat_map(|(a, b)| (damaged(a), damaged(b))),

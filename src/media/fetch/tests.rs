@@ -245,10 +245,10 @@ mod prop {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::testing::damaged;
+    use crate::core::testing::{damaged, one_in};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(16)))]
+        #![proptest_config(one_in(16))]
 
         #[test]
         fn whatever_is_left_of_an_earlier_try_the_file_is_whole_or_an_error(
