@@ -1,7 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kill build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors bench-scale clean-demo ci
+.PHONY: help demo test test-slow test-kill build setup fmt lint docs bench-decode bench-memory bench-viewpoint bench-scenes bench-detectors bench-scale fuzz-short fuzz clean-demo ci
 
 BIN := target/release/framewright
+# Of `make fuzz`: damaged documents for each property, mutated videos, and their seed.
+CASES ?= 10000
+VIDEOS ?= 1000
+SEED ?= 1
 
 help:            ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -19,6 +23,15 @@ test-slow: setup ## Runs the tests that take minutes too (need test clips)
 
 test-kill: setup ## Kills a run at random times; KILLS=100 SEED=1 say how often and when
 	@cargo test --locked --test it kills::many -- --ignored --nocapture
+
+fuzz-short:      ## Damaged documents for every parser and 100 mutated videos, about a minute
+	@PROPTEST_CASES=64 cargo test --locked --quiet --lib prop::
+	@cargo test --locked --quiet --test it mutated_videos::
+
+fuzz:            ## The same for long; CASES=, VIDEOS= and SEED= say how much
+	@PROPTEST_CASES=$(CASES) cargo test --locked --lib prop::
+	@FRAMEWRIGHT_MUTATIONS=$(VIDEOS) FRAMEWRIGHT_SEED=$(SEED) \
+	  cargo test --locked --test it mutated_videos:: -- --nocapture
 
 build:           ## Sets up and builds target/release/framewright
 	@bash scripts/setup.sh --no-tests

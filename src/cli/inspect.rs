@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, say, say_json};
+use super::{Exit, say_json, say_text};
 use crate::io::inspect_shard;
 
 /// Arguments of `inspect`.
@@ -26,7 +26,7 @@ impl Inspect {
         if self.json {
             say_json(&view)?;
         } else {
-            say(view.to_table())?;
+            say_text(&view.to_table())?;
         }
         Ok(Exit::Done)
     }

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod config;
 mod inspect;
+mod log;
 mod models;
 mod plan;
 mod progress;
@@ -14,10 +15,13 @@ mod select;
 mod status;
 mod verify;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use self::log::LogWriter;
+use crate::core::{visible_json, visible_line, visible_text};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,19 +160,37 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Prints a line of data.
+/// Prints a line for people; nothing in it can steer the terminal.
 pub(crate) fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{}", line.as_ref())?;
+    writeln!(std::io::stdout().lock(), "{}", visible_line(line.as_ref()))?;
+    Ok(())
+}
+
+/// Prints lines for people or programs. A program gets them as they are, a terminal without what
+/// could steer it.
+pub(crate) fn say_text(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        writeln!(out, "{}", visible_text(text))?;
+    } else {
+        writeln!(out, "{text}")?;
+    }
     Ok(())
 }
 
 /// Prints a message for people, beside the data.
 pub(crate) fn warn(line: impl AsRef<str>) {
     // Nothing can be told to someone whose stderr is closed.
-    let _ = writeln!(std::io::stderr().lock(), "framewright: {}", line.as_ref());
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "framewright: {}",
+        visible_line(line.as_ref())
+    );
 }
 
 /// Prints one value as JSON.
 pub(crate) fn say_json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
-    say(serde_json::to_string_pretty(value)?)
+    let json = serde_json::to_string_pretty(value)?;
+    writeln!(std::io::stdout().lock(), "{}", visible_json(&json))?;
+    Ok(())
 }

@@ -338,4 +338,61 @@ mod tests {
         let found = problems("[filters.motion]\nmin = 2.0\nmax = 1.0", &[]);
         assert_eq!(found, ["p.toml: filters.motion: min 2 is above max 1"]);
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged_text;
+
+        const VALID: &str = "# comment\nseed = 9\n[limits]\nmemory_bytes = \"2GiB\"\nitem_secs = 5.5\n\
+            [split]\ndetector = 'adaptive'\nmin_scene_secs = 0.5\n[output]\nmode = \"score\"\n\
+            [filters.motion]\nmin = 0.1\nmax = 1e3\n[sample_frames]\nmax_per_scene = 9\n";
+
+        proptest! {
+            #[test]
+            fn any_text_is_a_config_or_problems_that_name_it(
+                text in damaged_text(VALID),
+                set in prop_oneof![
+                    damaged_text("split.detector=content"),
+                    damaged_text("filters.motion.max=0.5"),
+                    damaged_text("limits.memory_bytes=9e99"),
+                ],
+            ) {
+                match load(&text, "p.toml", std::slice::from_ref(&set), FILTERS) {
+                    Ok(loaded) => {
+                        // What is accepted can be written and read again.
+                        let again = toml::to_string(&loaded.config).unwrap();
+                        let again = load(&again, "again.toml", &[], FILTERS).unwrap();
+                        prop_assert_eq!(again.config, loaded.config);
+                    }
+                    Err(error) => {
+                        prop_assert!(!error.0.is_empty());
+                        for problem in &error.0 {
+                            let place = &problem.place;
+                            prop_assert!(place.starts_with("p.toml") || place.starts_with("--set"), "{place}");
+                            prop_assert!(!problem.what.is_empty());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_does_no_harm() {
+        let deep = 100_000;
+        for text in [
+            format!("a = {}", "[".repeat(deep)),
+            format!("a = {}1{}", "[".repeat(deep), "]".repeat(deep)),
+            format!("a = {}", "{a=".repeat(deep)),
+            format!("{}a = 1", "a.".repeat(deep)),
+            format!("[{}a]", "a.".repeat(deep)),
+            format!("[[{}a]]", "a.".repeat(deep)),
+            format!("seed = {}", "9".repeat(deep)),
+        ] {
+            assert!(!problems(&text, &[]).is_empty(), "{}", &text[..20]);
+            assert!(!problems("", &[&text]).is_empty(), "{}", &text[..20]);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::damage::DamageReason;
+use super::text::visible_line;
 
 /// Why an item could not be processed. Not meeting a range is a rejection, not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,11 +135,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
+    /// A problem at a place. What users wrote is quoted with its control letters visible.
     pub fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
-            place: place.into(),
-            what: what.into(),
+            place: visible_line(&place.into()).into_owned(),
+            what: visible_line(&what.into()).into_owned(),
         }
     }
 }

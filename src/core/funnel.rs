@@ -24,12 +24,21 @@ pub struct StageCounts {
 impl StageCounts {
     /// Sum of all rejections.
     pub fn rejected_total(&self) -> u64 {
-        self.rejected.values().sum()
+        sum(self.rejected.values().copied())
     }
     /// Sum of all failures.
     pub fn failed_total(&self) -> u64 {
-        self.failed.values().sum()
+        sum(self.failed.values().copied())
     }
+}
+
+/// Counts come from files too, and a damaged one may hold any number.
+fn add(count: &mut u64, more: u64) {
+    *count = count.saturating_add(more);
+}
+
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 /// Counts by stage for one root; they add up to a [`Funnel`].
@@ -71,14 +80,14 @@ impl Funnel {
     pub fn merge(&mut self, other: &Self) {
         for (name, counts) in &other.stages {
             let mine = self.stage_mut(name);
-            mine.received += counts.received;
-            mine.passed += counts.passed;
-            mine.emitted += counts.emitted;
+            add(&mut mine.received, counts.received);
+            add(&mut mine.passed, counts.passed);
+            add(&mut mine.emitted, counts.emitted);
             for (reason, n) in &counts.rejected {
-                *mine.rejected.entry(reason.clone()).or_default() += n;
+                add(mine.rejected.entry(reason.clone()).or_default(), *n);
             }
             for (kind, n) in &counts.failed {
-                *mine.failed.entry(kind.clone()).or_default() += n;
+                add(mine.failed.entry(kind.clone()).or_default(), *n);
             }
         }
     }
@@ -89,17 +98,14 @@ impl Funnel {
     }
     /// Rejections of all stages.
     pub fn rejected(&self) -> u64 {
-        self.stages
+        sum(self
+            .stages
             .iter()
-            .map(|(_, counts)| counts.rejected_total())
-            .sum()
+            .map(|(_, counts)| counts.rejected_total()))
     }
     /// Failures of all stages.
     pub fn failed(&self) -> u64 {
-        self.stages
-            .iter()
-            .map(|(_, counts)| counts.failed_total())
-            .sum()
+        sum(self.stages.iter().map(|(_, counts)| counts.failed_total()))
     }
 
     /// Names the first stage that does not receive exactly what the one before it emitted.

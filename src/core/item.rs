@@ -14,14 +14,17 @@ use super::image::Rgb8;
 use super::record::Trace;
 use super::score::{Score, Scores};
 use super::time::{FrameIndex, Pts, Span, TimeBase};
+use super::web_address::WebAddress;
 
 /// Where the bytes of a manifest entry are. Folders are shared, as a manifest may have a million
 /// rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// Behind a web address.
+    /// Behind the web address that the entry's uri is.
     #[default]
     Remote,
+    /// Behind this web address, of which the uri leaves out the secrets.
+    Web(WebAddress),
     /// A file on this machine: the entry's uri, seen from this folder.
     Under(Arc<Path>),
     /// A file on this machine with a path that its uri spells in another way.
@@ -31,7 +34,7 @@ pub enum Place {
 /// One input line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
-    /// Local path, `file://` or `http(s)://`, as typed.
+    /// Local path or `file://` as typed; `http(s)://` as [`WebAddress::shown`].
     pub uri: String,
     /// Licence of the footage, as the manifest states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,10 +53,17 @@ impl ManifestEntry {
         let hash = Hasher::new("manifest_entry").json(self).finish();
         super::id::Key::from_hash(hash).as_str().to_owned()
     }
+    /// What is asked for at a web address, with its secrets.
+    pub fn address(&self) -> WebAddress {
+        match &self.place {
+            Place::Web(address) => address.clone(),
+            _ => WebAddress::new(self.uri.clone()),
+        }
+    }
     /// Where the file is on this machine; none for a web address.
     pub fn local_path(&self) -> Option<PathBuf> {
         match &self.place {
-            Place::Remote => None,
+            Place::Remote | Place::Web(_) => None,
             Place::Under(folder) => Some(folder.join(&self.uri)),
             Place::At(path) => Some(path.to_path_buf()),
         }

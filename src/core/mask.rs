@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Most pixels of a mask that is read.
+const MAX_AREA_PX: u64 = 1 << 28;
+
 /// A binary picture, row by row, one bool a pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
@@ -87,13 +90,17 @@ pub struct Rle {
 }
 
 impl Rle {
-    /// Back to pixels; runs beyond the last pixel are ignored.
-    pub fn to_mask(&self) -> Mask {
-        let mut mask = Mask::empty(self.width, self.height);
+    /// Back to pixels; none where the runs do not fill the picture, or it is absurdly large.
+    pub fn to_mask(&self) -> Option<Mask> {
         let total = u64::from(self.width) * u64::from(self.height);
+        let filled: u64 = self.counts.iter().map(|run| u64::from(*run)).sum();
+        if filled != total || total > MAX_AREA_PX {
+            return None;
+        }
+        let mut mask = Mask::empty(self.width, self.height);
         let mut at = 0_u64;
         for (n, run) in self.counts.iter().enumerate() {
-            let end = (at + u64::from(*run)).min(total);
+            let end = at + u64::from(*run);
             if n % 2 == 1 {
                 for k in at..end {
                     let (x, y) = (k / u64::from(self.height), k % u64::from(self.height));
@@ -102,7 +109,7 @@ impl Rle {
             }
             at = end;
         }
-        mask
+        Some(mask)
     }
 
     /// The compressed text form that `pycocotools` reads as `counts` (the LEB-like base-48 coding).
@@ -152,7 +159,29 @@ mod tests {
         #[test]
         fn rle_and_mask_are_one(width in 1_u32..12, height in 1_u32..12, seed in any::<u64>()) {
             let mask = Mask::from_fn(width, height, |x, y| (seed >> ((x * 5 + y * 3) % 64)) & 1 == 1);
-            prop_assert_eq!(mask.to_rle().to_mask(), mask);
+            prop_assert_eq!(mask.to_rle().to_mask(), Some(mask));
+        }
+    }
+
+    mod prop {
+        use super::*;
+        use crate::core::testing::damaged;
+
+        proptest! {
+            #[test]
+            fn any_run_lengths_are_pixels_or_refused(
+                bytes in damaged(br#"{"width":9,"height":4,"counts":[3,30,2,1]}"#.to_vec()),
+                (width, height) in prop_oneof![(0_u32..9, 0_u32..9), any::<(u32, u32)>()],
+                counts in proptest::collection::vec(any::<u32>(), 0..9),
+            ) {
+                let read = serde_json::from_slice::<Rle>(&bytes).ok();
+                for rle in [Some(Rle { width, height, counts }), read].into_iter().flatten() {
+                    let _ = rle.to_coco_string();
+                    if let Some(mask) = rle.to_mask() {
+                        prop_assert_eq!(mask.to_rle().to_mask(), Some(mask));
+                    }
+                }
+            }
         }
     }
 }

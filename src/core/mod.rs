@@ -3,6 +3,7 @@
 //! Names follow `docs/glossary.md`; one word has one meaning everywhere.
 
 mod budget;
+mod contain;
 mod damage;
 mod ends;
 mod error;
@@ -15,9 +16,14 @@ mod mask;
 mod record;
 mod scene_list;
 mod score;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
 mod time;
+mod web_address;
 
 pub use budget::{ByteBudget, Permit};
+pub use contain::contain;
 pub use damage::{DamageReason, DamageSummary};
 pub use ends::{End, EndKind};
 pub use error::{ConfigError, ErrorKind, FatalError, ItemError, Problem};
@@ -34,4 +40,6 @@ pub use mask::{Mask, Rle};
 pub use record::{PairRecord, Proposal, Ranges, Recorder, SceneRecord, Trace, VideoRecord};
 pub use scene_list::{FrameScore, SceneList, SceneSpan};
 pub use score::{Range, Score, Scores};
+pub use text::{visible_json, visible_line, visible_text};
 pub use time::{FrameIndex, Point, Pts, Span, TimeBase};
+pub use web_address::WebAddress;

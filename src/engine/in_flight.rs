@@ -121,4 +121,45 @@ mod tests {
         InFlight::open(&path).unwrap();
         assert!(InFlight::read(&path).unwrap().is_empty());
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged;
+
+        proptest! {
+            #[test]
+            fn any_label_is_kept_and_any_damage_is_survived(
+                label in any::<String>(),
+                stage in "\\PC{0,20}",
+                slot in 0_usize..5,
+            ) {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("in_flight");
+                let file = InFlight::open(&path).unwrap();
+                let busy = Busy {
+                    root: "0".repeat(64),
+                    stage,
+                    path: "4294967295_4294967295_4294967295".into(),
+                    label,
+                    is_hung: true,
+                };
+                file.set(slot, Some(&busy));
+                let read = InFlight::read(&path).unwrap();
+                prop_assert_eq!(read, vec![shortened(&busy)]);
+            }
+
+            #[test]
+            fn a_damaged_file_names_fewer_roots(bytes in damaged(
+                format!("{:511}\n", r#"{"root":"a","stage":"s","path":"0","label":"l"}"#)
+                    .repeat(3).into_bytes()
+            )) {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("in_flight");
+                store::publish_bytes(&path, &bytes).unwrap();
+                prop_assert!(InFlight::read(&path).unwrap().len() <= bytes.len().div_ceil(SLOT_BYTES));
+            }
+        }
+    }
 }

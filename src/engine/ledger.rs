@@ -531,4 +531,53 @@ mod tests {
         append_raw(&path, &sealed(&root(7)).unwrap());
         assert_eq!(rows(folder.path()), (vec![7], 1));
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged;
+
+        fn lines() -> Vec<u8> {
+            [0, 1, 2].map(|row| sealed(&root(row)).unwrap()).concat()
+        }
+
+        /// A line whose checksum holds, whatever it says.
+        fn seal_anything(mut content: Vec<u8>) -> Vec<u8> {
+            content.retain(|byte| *byte != b'\n');
+            let crc = crc32fast::hash(&content);
+            content.pop();
+            [&content[..], CRC_FIELD, crc.to_string().as_bytes(), b"}\n"].concat()
+        }
+
+        proptest! {
+            #[test]
+            fn damaged_lines_are_left_out_and_no_line_is_made_up(bytes in damaged(lines())) {
+                let folder = tempfile::tempdir().unwrap();
+                append_raw(&folder.path().join("a.rows-00000.jsonl"), &bytes);
+                let mut read = Vec::new();
+                let files = ChunkFiles::list(folder.path()).unwrap();
+                let ignored = files.roots(0, |line| read.push(line)).unwrap();
+                for line in &read {
+                    prop_assert!((0..3).any(|row| *line == root(row)), "{line:?}");
+                }
+                let written = bytes.split(|byte| *byte == b'\n').count() as u64;
+                prop_assert!(ignored + read.len() as u64 <= written);
+            }
+
+            #[test]
+            fn a_line_that_is_sealed_but_strange_is_read_or_left_out(content in damaged(
+                serde_json::to_vec(&root(7)).unwrap()
+            )) {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("a.rows-00000.jsonl");
+                append_raw(&path, &seal_anything(content));
+                append_raw(&path, &sealed(&root(8)).unwrap());
+                let mut read = Vec::new();
+                let files = ChunkFiles::list(folder.path()).unwrap();
+                files.roots(0, |line| read.push(line)).unwrap();
+                prop_assert_eq!(read.last(), Some(&root(8)));
+            }
+        }
+    }
 }

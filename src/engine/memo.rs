@@ -130,4 +130,24 @@ mod tests {
         memo.put("split", &key, &"other shape").unwrap();
         assert_eq!(memo.get::<Vec<u32>>("split", &key), None);
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged;
+
+        proptest! {
+            #[test]
+            fn a_damaged_value_is_the_right_one_or_none(
+                bytes in damaged(b"[1,22,333]\n6a9e0d5f\n".to_vec()),
+                seals in any::<bool>(),
+            ) {
+                let sealed = format!("\n{:08x}\n", crc32fast::hash(&bytes));
+                let bytes = if seals { [&bytes[..], sealed.as_bytes()].concat() } else { bytes };
+                let value: Option<serde_json::Value> = unsealed(&bytes, Path::new("a"));
+                prop_assert!(seals || value.is_none());
+            }
+        }
+    }
 }

@@ -1,10 +1,7 @@
 //! One worker of a stage at work: takes an envelope, contains what goes wrong, counts what comes out.
 
-use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::envelope::{Envelope, Report, Share, Verdict};
@@ -12,7 +9,7 @@ use super::fault;
 use super::monitor::{Activity, Monitor, StageMeter, later};
 use super::stage::{ItemContext, Outbox, Outcome, Signal, Stage, Worker};
 use super::stop::{Stop, StopState};
-use crate::core::{ErrorKind, FatalError, ItemError, ItemPath};
+use crate::core::{ErrorKind, FatalError, ItemError, ItemPath, contain};
 
 /// What all threads of a run share.
 pub(super) struct Crew {
@@ -269,47 +266,7 @@ fn open_worker<S: Stage>(stage: &S) -> Result<S::Worker, FatalError> {
     })
 }
 
-thread_local! {
-    static IS_CATCHING: Cell<bool> = const { Cell::new(false) };
-    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Runs `work`; a panic becomes a message instead of a print on the terminal.
+/// Runs `work`; a panic becomes a message, which is logged.
 fn catch<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    keep_caught_panics_silent();
-    let was_catching = IS_CATCHING.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    IS_CATCHING.set(was_catching);
-    result.map_err(|payload| {
-        let place = PANIC_PLACE.take().unwrap_or_else(|| "unknown place".into());
-        let message = format!("panic at {place}: {}", text_of(&*payload));
-        tracing::error!("{message}");
-        message
-    })
-}
-
-fn keep_caught_panics_silent() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if IS_CATCHING.get() {
-                // The whole path would be one of the machine that compiled it.
-                PANIC_PLACE.set(info.location().map(|place| {
-                    let file = place.file().rsplit('/').next().unwrap_or_default();
-                    format!("{file}:{}", place.line())
-                }));
-            } else {
-                usual(info);
-            }
-        }));
-    });
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    contain(work).inspect_err(|message| tracing::error!("{message}"))
 }

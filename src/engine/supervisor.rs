@@ -607,4 +607,25 @@ mod tests {
         }
         assert_eq!(stop.state(), StopState::Aborting);
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged;
+
+        proptest! {
+            #[test]
+            fn damaged_strikes_blame_nobody_twice_by_mistake(bytes in damaged(
+                br#"{"root":"a","kind":"crash","what":"x"}
+{"root":"b","kind":"timeout","what":"y"}
+"#.to_vec()
+            )) {
+                let out = tempfile::tempdir().unwrap();
+                store::publish_bytes(&strikes_path(out.path()), &bytes).unwrap();
+                let (lost, alone) = (quarantined(out.path()).unwrap(), suspects(out.path()).unwrap());
+                prop_assert!(alone.iter().all(|root| !lost.contains_key(root)));
+            }
+        }
+    }
 }

@@ -353,4 +353,25 @@ mod tests {
             prop_assert_eq!(verdict, DuplicateVerdict::Kept { nearest_bits: expected });
         }
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged_text;
+
+        proptest! {
+            #[test]
+            fn a_hash_is_read_back_and_other_text_is_not(
+                (from, to, row) in any::<(u64, u64, u32)>(),
+                text in damaged_text("00000000000000ff-ffffffffffffffff-12"),
+            ) {
+                let hash = KeptHash { from, to, row };
+                prop_assert_eq!(KeptHash::parse(&hash.to_string()), Some(hash));
+                if let Some(read) = KeptHash::parse(&text) {
+                    prop_assert_eq!(KeptHash::parse(&read.to_string()), Some(read));
+                }
+            }
+        }
+    }
 }

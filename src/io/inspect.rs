@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::columns::type_name;
 use super::tables;
-use crate::core::FatalError;
+use crate::core::{FatalError, contain, visible_line};
 
 /// Longest cell of the text table, in letters.
 const MAX_LETTERS: usize = 100;
@@ -50,7 +50,16 @@ pub struct ShardView {
 }
 
 /// Reads schema and first rows of a shard or of a file of rejected items.
+///
+/// # Errors
+/// Disk where the file cannot be read or is damaged.
 pub fn inspect_shard(path: &Path, max_rows: usize) -> Result<ShardView, FatalError> {
+    // The reader panics at some damaged files.
+    contain(|| view(path, max_rows))
+        .unwrap_or_else(|words| Err(FatalError::disk(path, format!("damaged ({words})"))))
+}
+
+fn view(path: &Path, max_rows: usize) -> Result<ShardView, FatalError> {
     let builder = tables::open(path)?;
     let metadata = builder.metadata().clone();
     let size = std::fs::metadata(path).map_err(|error| FatalError::disk(path, error))?;
@@ -87,27 +96,29 @@ pub fn inspect_shard(path: &Path, max_rows: usize) -> Result<ShardView, FatalErr
 }
 
 impl ShardView {
-    /// Schema and rows as text for a terminal; control characters are taken out.
+    /// Schema and rows as text for a terminal; control characters become visible.
     pub fn to_table(&self) -> String {
         let mut text = format!(
             "{}: {} rows, {} row groups, {} bytes, by {}\n\n",
-            self.path,
+            visible_line(&self.path),
             self.num_rows,
             self.num_row_groups,
             self.size_bytes,
-            self.created_by.as_deref().unwrap_or("unknown")
+            visible_line(self.created_by.as_deref().unwrap_or("unknown"))
         );
         let width = self.columns.iter().map(|c| c.name.len()).max().unwrap_or(0);
         for column in &self.columns {
             let null = if column.nullable { "" } else { "  not null" };
-            let _ = writeln!(text, "{:width$}  {}{null}", column.name, column.kind);
+            let (name, kind) = (visible_line(&column.name), visible_line(&column.kind));
+            let _ = writeln!(text, "{name:width$}  {kind}{null}");
         }
         for (number, row) in self.rows.iter().enumerate() {
             let _ = write!(text, "\nrow {number}\n");
             for column in &self.columns {
                 let cell = row.get(&column.name).filter(|value| !value.is_null());
                 if let Some(cell) = cell {
-                    let _ = writeln!(text, "  {:width$}  {}", column.name, short(cell));
+                    let name = visible_line(&column.name);
+                    let _ = writeln!(text, "  {name:width$}  {}", short(cell));
                 }
             }
         }
@@ -121,8 +132,8 @@ fn short(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut kept: String = clean.take(MAX_LETTERS + 1).collect();
+    let clean = visible_line(&text);
+    let mut kept: String = clean.chars().take(MAX_LETTERS + 1).collect();
     if kept.chars().count() > MAX_LETTERS {
         kept.pop();
         kept.push('…');
@@ -198,6 +209,70 @@ mod tests {
 
     #[test]
     fn terminals_are_not_steered() {
-        assert_eq!(short(&json!("a\u{1b}[2Jb")), "a [2Jb");
+        assert_eq!(short(&json!("a\u{1b}[2Jb")), "a\\u{1b}[2Jb");
+    }
+
+    #[test]
+    fn a_deep_schema_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep.parquet");
+        for (depth, is_read) in [(3, true), (90, true), (10_000, false), (300_000, false)] {
+            let footer = super::super::footer::tests::nested(depth);
+            let length = footer.len() as u32;
+            let file = [b"PAR1", &footer[..], &length.to_le_bytes(), b"PAR1"].concat();
+            crate::store::publish_bytes(&path, &file).unwrap();
+            let view = inspect_shard(&path, 1).map_err(|error| error.to_string());
+            let manifest = crate::io::read_manifest(path.to_str().unwrap());
+            assert_eq!(view.is_ok(), is_read, "{depth}: {view:?}");
+            let words = format!("{:?}{:?}", view.err(), manifest.unwrap_err());
+            assert_eq!(
+                words.matches("groups inside each other").count(),
+                if is_read { 0 } else { 2 },
+                "{words}"
+            );
+        }
+    }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::{damaged, one_in, peak_memory_bytes};
+
+        fn tables() -> (Vec<u8>, Vec<u8>) {
+            let folder = tempfile::tempdir().unwrap();
+            let (_, shards, rejects) = run_in(folder.path());
+            (
+                std::fs::read(&shards[0]).unwrap(),
+                std::fs::read(&rejects[0]).unwrap(),
+            )
+        }
+
+        proptest! {
+            #![proptest_config(one_in(8))]
+
+            #[test]
+            fn a_damaged_table_is_shown_or_an_error_names_it(
+                (shard, rejects) in Just(tables()).prop_flat_map(|(a, b)| (damaged(a), damaged(b))),
+            ) {
+                let folder = tempfile::tempdir().unwrap();
+                for bytes in [shard, rejects] {
+                    let path = folder.path().join("a.parquet");
+                    crate::store::publish_bytes(&path, &bytes).unwrap();
+                    let named = |error: FatalError| {
+                        prop_assert!(error.to_string().contains("a.parquet: "), "{}", error);
+                        Ok(())
+                    };
+                    match inspect_shard(&path, 3) {
+                        Ok(view) => prop_assert!(view.rows.len() <= 3 && !view.to_table().is_empty()),
+                        Err(error) => named(error)?,
+                    }
+                    tables::num_rows(&path).map(drop).or_else(named)?;
+                    tables::scan(&path, |name| name.len() % 2 == 0, |_| ()).or_else(named)?;
+                    tables::pick(&path, &[0, 2], |_| true, |_| Ok(())).or_else(named)?;
+                }
+                prop_assert!(peak_memory_bytes() < 4 << 30);
+            }
+        }
     }
 }

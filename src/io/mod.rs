@@ -6,6 +6,7 @@ mod dataset_card;
 mod duplicates;
 #[cfg(test)]
 mod fixtures;
+mod footer;
 mod inspect;
 mod lineage;
 mod manifest;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::columns::{RowColumns, RowContext};
 use super::duplicates::KeptHash;
-use crate::core::{FatalError, ItemError, ItemPath, Sample, Score};
+use crate::core::{FatalError, ItemError, ItemPath, Sample, Score, contain};
 
 const INDEX_KEY: &str = "framewright.index";
 
@@ -366,6 +366,12 @@ pub(super) struct SpoolReader {
 
 impl SpoolReader {
     pub(super) fn open(path: PathBuf) -> Result<Self, FatalError> {
+        // The reader of Arrow files panics at some damaged ones.
+        contain(|| Self::open_unguarded(path.clone()))
+            .unwrap_or_else(|words| Err(damaged(&path, &words)))
+    }
+
+    fn open_unguarded(path: PathBuf) -> Result<Self, FatalError> {
         let file = File::open(&path).map_err(|error| FatalError::disk(&path, error))?;
         let reader = FileReader::try_new(BufReader::new(file), None)
             .map_err(|error| FatalError::disk(&path, error))?;
@@ -392,6 +398,11 @@ impl SpoolReader {
 
     /// The row at a place in the file.
     pub(super) fn read(&mut self, at: usize) -> Result<RecordBatch, FatalError> {
+        let path = self.path.clone();
+        contain(|| self.read_unguarded(at)).unwrap_or_else(|words| Err(damaged(&path, &words)))
+    }
+
+    fn read_unguarded(&mut self, at: usize) -> Result<RecordBatch, FatalError> {
         self.reader
             .set_index(at)
             .map_err(|error| FatalError::disk(&self.path, error))?;
@@ -401,6 +412,13 @@ impl SpoolReader {
             None => Err(FatalError::disk(&self.path, format!("row {at} is missing"))),
         }
     }
+}
+
+fn damaged(path: &Path, words: &str) -> FatalError {
+    FatalError::disk(
+        path,
+        format!("damaged ({words}); remove it, and its video is done again"),
+    )
 }
 
 /// Rejections and failures of a finished spool, sorted by path.
@@ -424,3 +442,6 @@ pub fn sort_rejects(lines: &mut [RejectLine]) {
         (line.path.clone(), rest)
     });
 }
+
+#[cfg(test)]
+mod tests;

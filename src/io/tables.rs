@@ -7,13 +7,22 @@ use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 
-use crate::core::FatalError;
+use super::footer;
+use crate::core::{FatalError, contain};
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
 
 pub(super) fn open(path: &Path) -> Result<Builder, FatalError> {
     let file = File::open(path).map_err(|error| FatalError::disk(path, error))?;
-    Builder::try_new(file).map_err(|error| FatalError::disk(path, error))
+    footer::check_depth(&file).map_err(|error| FatalError::disk(path, error))?;
+    guarded(path, || {
+        Builder::try_new(file).map_err(|error| FatalError::disk(path, error))
+    })
+}
+
+/// The reader of Parquet files panics at some damaged ones.
+fn guarded<R>(path: &Path, read: impl FnOnce() -> Result<R, FatalError>) -> Result<R, FatalError> {
+    contain(read).unwrap_or_else(|words| Err(FatalError::disk(path, format!("damaged ({words})"))))
 }
 
 /// Rows of a file.
@@ -38,15 +47,26 @@ pub(super) fn scan(
     wants: impl Fn(&str) -> bool,
     mut each: impl FnMut(&RecordBatch),
 ) -> Result<(), FatalError> {
-    let reader = project(open(path)?, wants).build();
-    for batch in reader.map_err(|error| FatalError::disk(path, error))? {
-        each(&batch.map_err(|error| FatalError::disk(path, error))?);
-    }
-    Ok(())
+    guarded(path, || {
+        let reader = project(open(path)?, wants).build();
+        for batch in reader.map_err(|error| FatalError::disk(path, error))? {
+            each(&batch.map_err(|error| FatalError::disk(path, error))?);
+        }
+        Ok(())
+    })
 }
 
 /// Gives the rows of these numbers one by one, in order; `rows` ascend.
 pub(super) fn pick(
+    path: &Path,
+    rows: &[u64],
+    wants: impl Fn(&str) -> bool,
+    each: impl FnMut(&RecordBatch) -> Result<(), FatalError>,
+) -> Result<(), FatalError> {
+    guarded(path, || pick_unguarded(path, rows, wants, each))
+}
+
+fn pick_unguarded(
     path: &Path,
     rows: &[u64],
     wants: impl Fn(&str) -> bool,

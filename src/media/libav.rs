@@ -60,6 +60,9 @@ pub(super) fn open_input(path: &Path, deadline: &Deadline) -> Result<Input, Erro
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "file");
     options.set("format_whitelist", CONTAINERS);
+    // A mov file may name other files as its data. These are libav's defaults; they must stay.
+    options.set("enable_drefs", "0");
+    options.set("use_absolute_path", "0");
     let deadline = deadline.clone();
     let interrupt = ffmpeg_next::util::interrupt::new(Box::new(move || deadline.is_over()));
     // SAFETY: `context` is allocated here and freed by avformat_open_input on failure, by

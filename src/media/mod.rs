@@ -38,5 +38,5 @@ pub use encode::{decode_image, encode_jpeg, encode_png, resize};
 pub use fetch::{FetchOptions, fetch};
 pub use frame_reader::FrameReader;
 pub use low_res::LowResReader;
-pub use open::OpenOptions;
+pub use open::{OpenOptions, check_file};
 pub use probe::probe;

@@ -60,7 +60,8 @@ impl Source {
             })?,
         };
         libav::keep_only(&mut input, &[stream_index]);
-        let decoder = open_decoder(&input, stream_index, options.decode_threads, false)
+        let threads = sound_threads(&input, stream_index, options.decode_threads);
+        let decoder = open_decoder(&input, stream_index, threads, false)
             .map_err(|error| error.context(path.display()))?;
         let time_base = input
             .stream(stream_index)
@@ -75,7 +76,7 @@ impl Source {
             time_base,
             deadline,
             path: path.to_owned(),
-            threads: options.decode_threads,
+            threads,
         })
     }
 
@@ -88,6 +89,7 @@ impl Source {
     /// Another decoder of the same stream, which repairs what it can: behind a break in the stream
     /// there are always references that are not there.
     pub(super) fn repairing_decoder(&self, threads: usize) -> Result<decoder::Video, ItemError> {
+        let threads = sound_threads(&self.input, self.stream_index, threads);
         open_decoder(&self.input, self.stream_index, threads, true)
             .map_err(|error| error.context(self.path.display()))
     }
@@ -149,8 +151,12 @@ pub(super) fn check_size(width: u32, height: u32) -> Result<(), ItemError> {
     Ok(())
 }
 
-/// Whether there is a file with something in it.
-pub(super) fn check_file(path: &Path) -> Result<(), ItemError> {
+/// Whether there is a regular file with something in it: no folder, pipe, socket or device, at
+/// which to open or read may wait or go on for ever.
+///
+/// # Errors
+/// Missing, Unsupported for anything but a regular file, Corrupt for an empty one, Unreadable.
+pub fn check_file(path: &Path) -> Result<(), ItemError> {
     let named = |kind, what: &str| ItemError::new(kind, format!("{}: {what}", path.display()));
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Err(named(ErrorKind::Unsupported, "not a regular file")),
@@ -216,6 +222,36 @@ fn best_stream(input: &Input) -> Option<usize> {
             stream.parameters().medium() == media::Type::Video && !is_cover(stream.disposition())
         })
         .map(|stream| stream.index())
+}
+
+/// Threads with which a stream can be decoded. Of MPEG-4 part 2 and its kin libav aborts the whole
+/// process at some damaged frames when several are decoded at once.
+fn sound_threads(input: &Input, stream_index: usize, wanted: usize) -> usize {
+    let stream = input.stream(stream_index);
+    let aborts = |codec: Id| {
+        matches!(
+            codec,
+            Id::MPEG4
+                | Id::H263
+                | Id::H263P
+                | Id::H263I
+                | Id::FLV1
+                | Id::WMV1
+                | Id::WMV2
+                | Id::MSMPEG4V1
+                | Id::MSMPEG4V2
+                | Id::MSMPEG4V3
+                | Id::RV10
+                | Id::RV20
+                | Id::RV30
+                | Id::RV40
+        )
+    };
+    if stream.is_some_and(|stream| aborts(stream.parameters().id())) {
+        1
+    } else {
+        wanted
+    }
 }
 
 fn open_decoder(

@@ -227,4 +227,45 @@ mod tests {
         assert_eq!(outline(b"this is no video\n"), None);
         assert_eq!(outline(b""), None);
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged;
+
+        fn documents() -> impl Strategy<Value = Vec<u8>> {
+            let mp4 = [
+                boxed(*b"ftyp", 8),
+                boxed(*b"moov", 40),
+                boxed(*b"mdat", 100),
+            ]
+            .concat();
+            let mkv = [
+                &[
+                    0x1A, 0x45, 0xDF, 0xA3, 0x82, 1, 2, 0x18, 0x53, 0x80, 0x67, 0x40, 10,
+                ][..],
+                &[0; 10],
+            ]
+            .concat();
+            let mut packet = vec![0x47];
+            packet.resize(188, 0);
+            prop_oneof![
+                damaged(mp4),
+                damaged(mkv),
+                damaged(b"RIFF\x0c\0\0\0AVI LIST0123".to_vec()),
+                damaged(packet.repeat(5)),
+            ]
+        }
+
+        proptest! {
+            #[test]
+            fn any_bytes_have_an_outline_or_none(bytes in documents()) {
+                if let Some(outline) = outline(&bytes) {
+                    prop_assert!(!bytes.is_empty());
+                    let _ = outline;
+                }
+            }
+        }
+    }
 }

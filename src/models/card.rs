@@ -199,4 +199,54 @@ mod tests {
         let error = Card::parse(&text, "card.toml").unwrap_err().to_string();
         assert!(error.contains("plain name"), "{error}");
     }
+
+    /// Every value that follows the key `location` in a graph: the files its tensors point into.
+    fn locations(graph: &[u8]) -> Vec<String> {
+        // A string-string entry: key (field 1), value (field 2), each with its length.
+        let key = b"\x0a\x08location\x12";
+        let at = graph
+            .windows(key.len())
+            .enumerate()
+            .filter(|(_, part)| part == key);
+        at.map(|(at, _)| {
+            let length = usize::from(graph[at + key.len()]);
+            let start = at + key.len() + 1;
+            String::from_utf8(graph[start..start + length].to_vec()).unwrap()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn graphs_point_into_the_files_of_their_card_and_nowhere_else() {
+        for def in MODELS {
+            let card = def.card().unwrap();
+            let found = locations(def.graph);
+            assert!(!found.is_empty(), "{}", def.name);
+            for location in found {
+                let is_known = card.files.iter().any(|file| file.path == location);
+                assert!(is_known, "{}: {location}", def.name);
+            }
+        }
+    }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged_text;
+
+        proptest! {
+            #[test]
+            fn a_damaged_card_is_refused_or_keeps_to_its_folder(text in damaged_text(MODELS[0].card)) {
+                if let Ok(card) = Card::parse(&text, "card.toml") {
+                    for name in card.files.iter().map(|file| &file.path).chain([&card.name]) {
+                        let path = std::path::Path::new(name);
+                        prop_assert_eq!(path.components().count(), 1, "{}", name);
+                        prop_assert!(path.file_name().is_some(), "{}", name);
+                    }
+                    prop_assert!(!card.digest().is_empty());
+                }
+            }
+        }
+    }
 }

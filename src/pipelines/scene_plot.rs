@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::core::{FatalError, FrameIndex, FrameRef, ItemError, Pts, SceneList, SizeRule};
+use crate::core::{
+    ErrorKind, FatalError, FrameIndex, FrameRef, ItemError, Pts, SceneList, SizeRule, contain,
+};
 use crate::io::{CutPictures, ListedFile, PlotFile, plot_page};
 use crate::media::{FrameReader, OpenOptions, encode_jpeg, resize};
 use crate::store::publish_bytes;
@@ -21,8 +23,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// # Errors
 /// As [`crate::media::probe`], when the file cannot be opened.
 pub fn plot_file(path: &Path, file: &ListedFile) -> Result<PlotFile, ItemError> {
-    let pictures = cut_pictures(path, &file.list)?;
-    Ok(PlotFile::new(file, &pictures))
+    contain(|| Ok(PlotFile::new(file, &cut_pictures(path, &file.list)?)))
+        .unwrap_or_else(|words| Err(ItemError::new(ErrorKind::Bug, words)))
 }
 
 /// Writes the page of those files.

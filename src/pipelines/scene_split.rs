@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::core::{ErrorKind, FatalError, ItemError, SceneList};
+use crate::core::{ErrorKind, FatalError, ItemError, SceneList, contain};
 use crate::media::{Clip, ClipMode, ClipOptions, ClipSink, clip_container, write_clips};
 use crate::store::{Existing, PendingFile, list};
 
@@ -106,7 +106,9 @@ impl SceneSplitter {
             failed: None,
         };
         let info = &scenes.info;
-        let result = write_clips(path, info, &scenes.scenes, self.mode, &options, &mut folder);
+        let result =
+            contain(|| write_clips(path, info, &scenes.scenes, self.mode, &options, &mut folder))
+                .unwrap_or_else(|words| Err(ItemError::new(ErrorKind::Bug, words)));
         match folder.failed {
             Some(error) => Err(error),
             None => Ok((folder.written, result.err())),
@@ -166,12 +168,21 @@ impl ClipSink for Folder<'_> {
     }
 }
 
+/// Longest part of a file's name that its clips keep, bytes: file systems take 255 in all.
+const MAX_STEM_BYTES: usize = 160;
+
+/// The file's name without its ending, without letters that steer a terminal.
 fn stem_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    if stem.is_empty() {
+    let mut clean: String = stem
+        .chars()
+        .map(|c| if c.is_control() { '_' } else { c })
+        .collect();
+    clean.truncate(clean.floor_char_boundary(MAX_STEM_BYTES));
+    if clean.is_empty() {
         "video".into()
     } else {
-        stem.into_owned()
+        clean
     }
 }
 
@@ -209,6 +220,22 @@ mod tests {
         assert_eq!(of("x-2.mp4"), "x-2-2");
         assert_eq!(of(".."), "video");
         assert_eq!(stems.len(), 5);
+    }
+
+    #[test]
+    fn names_of_clips_fit_into_any_folder() {
+        let long = format!("{}.mp4", "ä".repeat(120));
+        let (other, odd) = (format!("b/{long}"), "a\n\u{1b}[2Jb.mp4");
+        let stems = stems(&[long.as_str(), &other, odd, "a/-rf.mp4"].map(PathBuf::from));
+        assert_eq!(stems[Path::new(&long)], "ä".repeat(80));
+        assert_eq!(stems[Path::new(&other)], format!("{}-2", "ä".repeat(80)));
+        assert_eq!(stems[Path::new(odd)], "a__[2Jb");
+        let folder = tempfile::tempdir().unwrap();
+        for stem in stems.values() {
+            let path = folder.path().join(format!("{stem}-scene-99999.webm"));
+            let file = PendingFile::create(&path, Existing::Keep).unwrap();
+            file.publish().unwrap();
+        }
     }
 
     #[test]

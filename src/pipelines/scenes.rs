@@ -10,7 +10,7 @@ use super::{detector_factory, load_pipeline};
 use crate::config::Config;
 use crate::core::{
     ByteBudget, ErrorKind, FatalError, ItemError, ItemPath, ManifestEntry, Place, Scene, SceneList,
-    SceneSpan, Video,
+    SceneSpan, Video, contain,
 };
 use crate::engine::{ItemContext, Outbox, Outcome, Stage, Worker};
 use crate::media::FetchOptions;
@@ -101,8 +101,17 @@ pub fn find_scenes(
                         return Ok(());
                     };
                     // It fails when the receiver is gone, and then nobody wants more.
-                    if sender.send((number, finder.find(path))).is_err() {
+                    let result = contain(|| finder.find(path));
+                    let is_sound = result.is_ok();
+                    let result =
+                        result.unwrap_or_else(|words| Err(ItemError::new(ErrorKind::Bug, words)));
+                    if sender.send((number, result)).is_err() {
                         return Ok(());
+                    }
+                    if !is_sound {
+                        // What panicked once may do so again while it is taken apart.
+                        let _ = contain(|| drop(finder));
+                        finder = open()?;
                     }
                 }
             })

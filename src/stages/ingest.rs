@@ -9,7 +9,7 @@ use crate::core::{
     ErrorKind, FatalError, Fingerprint, Hasher, ItemError, LocalFile, ManifestEntry, Video, VideoId,
 };
 use crate::engine::{Outbox, Stage, Worker};
-use crate::media::{FetchOptions, OpenOptions, fetch, probe};
+use crate::media::{FetchOptions, OpenOptions, check_file, fetch, probe};
 
 /// The stage.
 #[derive(Clone, Debug)]
@@ -58,9 +58,12 @@ impl Worker for Ingest {
         let mut file = if let Some(path) = entry.local_path() {
             LocalFile::kept(path)
         } else {
-            let fetched = out.wait(|| fetch(&entry.uri, &self.download_dir, &self.fetch))?;
+            let address = entry.address();
+            let fetched = out.wait(|| fetch(&address, &self.download_dir, &self.fetch))?;
             LocalFile::temporary(fetched)
         };
+        // Before it is opened: to open a pipe would wait for a writer for ever.
+        check_file(file.path()).map_err(|error| error.without_path(file.path()))?;
         file.stamp = stamp_of(file.path());
         let id = hash_file(file.path(), out)?;
         let options = OpenOptions {
@@ -94,9 +97,6 @@ fn hash_file<T>(path: &Path, out: &mut Outbox<'_, T>) -> Result<VideoId, ItemErr
         ItemError::new(kind, error.to_string())
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(ItemError::new(ErrorKind::Unreadable, "not a regular file"));
-    }
     let mut hasher = blake3::Hasher::new();
     loop {
         let before = hasher.count();

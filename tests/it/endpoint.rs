@@ -357,8 +357,8 @@ fn what_was_answered_is_never_asked_again_and_threads_change_nothing() {
 #[test]
 fn the_key_is_sent_and_written_nowhere() {
     let answer = |asked: &Asked| match asked.number() % 2 {
-        0 => instruction("Move the square."),
-        // A server that repeats what it was sent.
+        // A server that repeats what it was sent, in an answer or an error.
+        0 => instruction(&format!("Move the square {KEY}.")),
         _ => Reply::new(401, format!(r#"{{"error":{{"message":"bad key {KEY}"}}}}"#)),
     };
     let Some(setting) = Setting::new(good_manifest, answer) else {

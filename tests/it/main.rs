@@ -25,6 +25,8 @@ mod kills;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mutated_videos;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod recall;
@@ -40,6 +42,8 @@ mod salvage;
 mod scene_outputs;
 #[cfg(test)]
 mod scene_parity;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 mod select;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::outputs::{OutputArgs, Outputs, clip_lines, warn_notes};
-use super::{Exit, say, say_json, warn};
+use super::{Exit, say, say_json, say_text, warn};
 use crate::core::{FatalError, SceneList};
 use crate::io::{ListedFile, scenes_csv, scenes_edl, scenes_otio};
 use crate::pipelines::{SceneRequest, WrittenClip, find_scenes};
@@ -157,7 +157,7 @@ impl Printer {
             format if format.edl => scenes_edl(&self.files),
             _ => return Ok(self.exit),
         };
-        say(text.trim_end())?;
+        say_text(text.trim_end())?;
         Ok(self.exit)
     }
 }

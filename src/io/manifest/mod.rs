@@ -10,8 +10,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde_json::Value;
 
-use super::arrays;
-use crate::core::{ConfigError, ManifestEntry, Place, Problem};
+use super::{arrays, footer};
+use crate::core::{ConfigError, ManifestEntry, Place, Problem, WebAddress, contain};
 
 const URI_NAMES: [&str; 4] = ["uri", "path", "url", "file_name"];
 const LICENSE_NAMES: [&str; 2] = ["license", "licence"];
@@ -43,6 +43,7 @@ pub fn read_manifest(path_or_pattern: &str) -> Result<Manifest, ConfigError> {
     let path = Path::new(path_or_pattern);
     let mut gathered = Gathered::new(path);
     if scheme(path_or_pattern).is_some() {
+        gathered.file = WebAddress::new(path_or_pattern).shown().into();
         gathered.add(None, fields(Some(path_or_pattern), None, None));
     } else if path.is_dir() {
         list_folder(path, &mut gathered)?;
@@ -143,6 +144,11 @@ impl Gathered {
             Ok(path) => path,
             Err(what) => return self.problem(line, what),
         };
+        // From here on an address has no secrets.
+        let uri = match &place {
+            Place::Web(address) => address.shown(),
+            _ => uri,
+        };
         let license = fields.license.map(|text| self.shared(text));
         let source = fields.source.map(|text| self.shared(text));
         let entry = ManifestEntry {
@@ -222,7 +228,15 @@ fn scheme(uri: &str) -> Option<String> {
 fn resolve(uri: &str, folder: &Arc<Path>) -> Result<Place, String> {
     match scheme(uri).as_deref() {
         None => Ok(Place::Under(Arc::clone(folder))),
-        Some("http" | "https") => Ok(Place::Remote),
+        Some("http" | "https") => {
+            let address = WebAddress::new(uri);
+            let has_secrets = address.shown() != uri;
+            Ok(if has_secrets {
+                Place::Web(address)
+            } else {
+                Place::Remote
+            })
+        }
         Some("file") => Ok(Place::At(Path::new(&decode_file_url(uri)?).into())),
         Some(other) => Err(format!(
             "scheme {other}:// is not supported; use a local path, file:// or http(s)://"
@@ -364,7 +378,14 @@ impl<'a> LineCounter<'a> {
 }
 
 fn read_parquet(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    // The reader panics at some damaged files.
+    contain(|| read_parquet_rows(path, gathered))
+        .unwrap_or_else(|words| Err(unreadable(path, format!("damaged ({words})"))))
+}
+
+fn read_parquet_rows(path: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    footer::check_depth(&file).map_err(|error| unreadable(path, error))?;
     // Without the writer's Arrow hints every text column reads as plain UTF-8.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
@@ -414,8 +435,14 @@ fn add_sorted(mut paths: Vec<PathBuf>, gathered: &mut Gathered) {
     }
 }
 
-fn list_folder(folder: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
-    let (mut open, mut found) = (vec![folder.to_path_buf()], Vec::new());
+/// Whether a link ends outside of a folder.
+fn leads_out(link: &Path, folder: &Path) -> bool {
+    let ends = link.canonicalize().ok().zip(folder.canonicalize().ok());
+    !ends.is_some_and(|(end, folder)| end.starts_with(folder))
+}
+
+fn list_folder(top: &Path, gathered: &mut Gathered) -> Result<(), ConfigError> {
+    let (mut open, mut found) = (vec![top.to_path_buf()], Vec::new());
     while let Some(folder) = open.pop() {
         let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
         for entry in entries {
@@ -424,11 +451,18 @@ fn list_folder(folder: &Path, gathered: &mut Gathered) -> Result<(), ConfigError
             if is_hidden(&path) {
                 continue;
             }
+            let is_link = kind.as_ref().is_ok_and(fs::FileType::is_symlink);
             // Links to folders are not followed: they may lead in circles.
             if kind.is_ok_and(|kind| kind.is_dir()) {
                 open.push(path);
             } else if path.is_file() && MEDIA.contains(&ending(&path).as_str()) {
-                found.push(path);
+                if is_link && leads_out(&path, top) {
+                    let what = "a link out of the folder; name it in a manifest or by a pattern";
+                    let place = path.display().to_string();
+                    gathered.manifest.problems.push(Problem::new(place, what));
+                } else {
+                    found.push(path);
+                }
             }
         }
     }

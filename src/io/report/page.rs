@@ -173,11 +173,12 @@ pub(in crate::io) fn escape_markdown(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '!' => {
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '!' | '~' | '$' => {
                 escaped.push('\\');
                 escaped.push(letter);
             }
-            '\n' | '\r' => escaped.push(' '),
+            '\u{2028}' | '\u{2029}' => escaped.push(' '),
+            letter if letter.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
     }

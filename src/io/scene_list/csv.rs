@@ -34,7 +34,7 @@ pub fn scenes_csv(files: &[ListedFile]) -> Result<String, FatalError> {
     for file in files {
         for (n, scene) in file.list.scenes.iter().enumerate() {
             rows.write_record([
-                file.file.clone(),
+                plain_path(&file.file),
                 (n + 1).to_string(),
                 scene.start_frame.to_string(),
                 scene.end_frame.to_string(),
@@ -59,9 +59,10 @@ pub fn scenes_csv(files: &[ListedFile]) -> Result<String, FatalError> {
 /// As [`scenes_csv`].
 pub fn scores_csv(file: &str, list: &SceneList) -> Result<String, FatalError> {
     let mut rows = Writer::from_writer(Vec::new());
+    let file = plain_path(file);
     for frame in &list.scores {
         rows.write_record([
-            file,
+            file.as_str(),
             &frame.index.0.to_string(),
             &frame.pts.0.to_string(),
             &format!("{:.6}", list.info.time_base.secs(frame.pts)),
@@ -70,6 +71,16 @@ pub fn scores_csv(file: &str, list: &SceneList) -> Result<String, FatalError> {
         .map_err(refused)?;
     }
     text(rows)
+}
+
+/// A path that no spreadsheet takes for a formula: `./` in front names the same file.
+fn plain_path(path: &str) -> String {
+    let is_formula = path.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
+    if is_formula {
+        format!("./{path}")
+    } else {
+        path.to_owned()
+    }
 }
 
 fn text(rows: Writer<Vec<u8>>) -> Result<String, FatalError> {
@@ -127,6 +138,18 @@ mod tests {
         assert_eq!(text, expected);
         let columns = SCORE_COLUMNS.trim_end().split(',').count();
         assert_eq!(text.lines().next().unwrap().split(',').count(), columns);
+    }
+
+    #[test]
+    fn a_name_is_no_formula() {
+        for name in ["=1+2.mp4", "@x.mp4", "-x.mp4", "+x.mp4", "\tx.mp4"] {
+            let file = listed(name, (25, 1), 10, &[(0, 10)]);
+            let (scenes, scores) = (scenes_csv(&[file.clone()]), scores_csv(name, &file.list));
+            let mut rows = csv::Reader::from_reader(scenes.as_ref().unwrap().as_bytes());
+            let row = rows.records().next().unwrap().unwrap();
+            assert_eq!(&row[0], format!("./{name}"));
+            assert!(scores.unwrap().trim_start_matches('"').starts_with("./"));
+        }
     }
 
     #[test]

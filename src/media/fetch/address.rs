@@ -31,6 +31,10 @@ pub(super) fn resolve(
             )
         })?
         .collect();
+    if addresses.is_empty() {
+        let what = format!("host {host} has no address");
+        return Err(ItemError::new(ErrorKind::Remote, what));
+    }
     if !allow_private && let Some(inside) = addresses.iter().find(|at| !is_public(at.ip())) {
         return Err(refused(format!(
             "host {host} is the private address {}; set ingest.allow_private_addresses to fetch \
@@ -94,7 +98,18 @@ mod tests {
             "169.254.169.254",
             "0.0.0.0",
             "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.0.8",
+            "198.18.0.1",
+            "::",
             "::1",
+            "::127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::ffff:0.0.0.0",
+            "64:ff9b:1::7f00:1",
+            "ff02::1",
+            "fec0::1",
             "fe80::1",
             "fc00::1",
             "::ffff:127.0.0.1",
@@ -109,6 +124,29 @@ mod tests {
             "::ffff:93.184.216.34",
         ] {
             assert!(is_public(outside.parse().unwrap()), "{outside}");
+        }
+    }
+
+    #[test]
+    fn unusual_spellings_of_inner_hosts_are_refused() {
+        for url in [
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://0/",
+            "http://[::ffff:7f00:1]/",
+            "http://localhost/",
+            "http://u:p@127.0.0.1/",
+            "http:\\\\127.0.0.1\\x",
+            "http://１２７.0.0.1/",
+        ] {
+            let error = resolve(&Url::parse(url).unwrap(), false).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unsupported, "{url}: {error}");
+            assert!(
+                error.what.contains("is the private address"),
+                "{url}: {error}"
+            );
         }
     }
 

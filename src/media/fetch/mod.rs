@@ -1,4 +1,4 @@
-//! Downloading one file over http or https: resumable, limited in size, never from inside.
+//! Downloading one file over http or https: resumable, limited in size and time, never from inside.
 
 mod address;
 
@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Response};
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
+use reqwest::header::{
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+};
 use reqwest::{StatusCode, Url, redirect};
 
-use crate::core::{ErrorKind, Hasher, ItemError, Key};
+use crate::core::{ErrorKind, Hasher, ItemError, Key, WebAddress};
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: u32 = 5;
@@ -41,14 +43,18 @@ pub struct FetchOptions {
 /// Unsupported for other schemes, forbidden addresses and files above the limit; Missing for 404
 /// and 410; Unreadable for other refusals and local disk trouble; Remote, after some tries, for
 /// server and network trouble; Timeout when the time is up.
-pub fn fetch(url: &str, dest_dir: &Path, options: &FetchOptions) -> Result<PathBuf, ItemError> {
-    let parsed = Url::parse(url).map_err(|error| {
+pub fn fetch(
+    address: &WebAddress,
+    dest_dir: &Path,
+    options: &FetchOptions,
+) -> Result<PathBuf, ItemError> {
+    let parsed = Url::parse(address.full()).map_err(|error| {
         ItemError::new(
             ErrorKind::Unsupported,
-            format!("{url}: not an address: {error}"),
+            format!("{address}: not an address: {error}"),
         )
     })?;
-    let target = dest_dir.join(file_name(&parsed));
+    let target = dest_dir.join(file_name(&parsed, address));
     if target.is_file() {
         return Ok(target);
     }
@@ -62,13 +68,14 @@ pub fn fetch(url: &str, dest_dir: &Path, options: &FetchOptions) -> Result<PathB
     download
         .run()
         .and_then(|()| download.finish(&target))
-        .map_err(|error| error.context(url))?;
+        .map_err(|error| error.context(address))?;
     Ok(target)
 }
 
-/// Hash of the address, and its extension where that is a plain one.
-fn file_name(url: &Url) -> String {
-    let key = Key::from_hash(Hasher::new("fetch").str(url.as_str()).finish());
+/// Hash of the address without its secrets, so that a part is continued when the address was signed
+/// anew, and its extension where that is a plain one.
+fn file_name(url: &Url, address: &WebAddress) -> String {
+    let key = Key::from_hash(Hasher::new("fetch").str(&address.shown()).finish());
     let extension = Path::new(url.path())
         .extension()
         .and_then(|extension| extension.to_str())
@@ -115,9 +122,11 @@ impl Download<'_> {
 
     fn attempt(&self) -> Result<(), ItemError> {
         let have_bytes = std::fs::metadata(&self.part).map_or(0, |meta| meta.len());
-        let validator = std::fs::read_to_string(&self.validator).ok();
-        let resume = validator.filter(|_| have_bytes > 0);
-        let response = self.ask(have_bytes, resume.as_deref())?;
+        // What does not fit into a header is a damaged file: the download starts anew.
+        let validator = std::fs::read(&self.validator).ok();
+        let validator = validator.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
+        let resume = validator.filter(|value| have_bytes > 0 && !value.is_empty());
+        let response = self.ask(have_bytes, resume.as_ref())?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT
                 if resume.is_some() && range_start(response.headers()) == Some(have_bytes) =>
@@ -137,7 +146,7 @@ impl Download<'_> {
     }
 
     /// Sends the request and follows redirects, checking the address of each.
-    fn ask(&self, have_bytes: u64, resume: Option<&str>) -> Result<Response, ItemError> {
+    fn ask(&self, have_bytes: u64, resume: Option<&HeaderValue>) -> Result<Response, ItemError> {
         let mut url = self.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let client = self.client_for(&url)?;
@@ -147,16 +156,11 @@ impl Download<'_> {
                     .header(RANGE, format!("bytes={have_bytes}-"))
                     .header(IF_RANGE, validator);
             }
-            let response = request.send().map_err(|error| self.network(&error))?;
+            let response = request.send().map_err(|error| self.network(error))?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
-            url = response
-                .headers()
-                .get(LOCATION)
-                .and_then(|location| location.to_str().ok())
-                .and_then(|location| url.join(location).ok())
-                .ok_or_else(|| remote("a redirect leads nowhere"))?;
+            url = redirected(&url, response.headers())?;
         }
         Err(ItemError::new(
             ErrorKind::Unreadable,
@@ -177,7 +181,7 @@ impl Download<'_> {
             .timeout(left)
             .resolve_to_addrs(&host, &addresses)
             .build()
-            .map_err(|error| self.network(&error))
+            .map_err(|error| self.network(error))
     }
 
     fn receive(&self, mut response: Response, have_bytes: u64) -> Result<(), ItemError> {
@@ -258,18 +262,41 @@ impl Download<'_> {
         )
     }
 
-    fn network(&self, error: &reqwest::Error) -> ItemError {
+    fn network(&self, error: reqwest::Error) -> ItemError {
         if error.is_timeout() && Instant::now() >= self.deadline {
             return self.too_slow();
         }
+        // The address may hold secrets; it is named without them further up.
+        let error = error.without_url();
         let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
+        let mut cause = std::error::Error::source(&error);
         while let Some(inner) = cause {
             text = format!("{text}: {inner}");
             cause = inner.source();
         }
         remote(text)
     }
+}
+
+/// Where an answer sends the client. The way from https to http is not taken: what was asked for
+/// with a certificate must not come without one.
+fn redirected(from: &Url, headers: &HeaderMap) -> Result<Url, ItemError> {
+    let location = headers.get(LOCATION).and_then(|to| to.to_str().ok());
+    let to = location
+        .and_then(|location| from.join(location).ok())
+        .ok_or_else(|| remote("a redirect leads nowhere"))?;
+    if from.scheme() == "https" && to.scheme() != "https" {
+        let host = to.host_str().unwrap_or_default();
+        return Err(ItemError::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the server redirects from https to {}, host {host}; name that address if you \
+                 trust it",
+                to.scheme()
+            ),
+        ));
+    }
+    Ok(to)
 }
 
 fn range_start(headers: &HeaderMap) -> Option<u64> {

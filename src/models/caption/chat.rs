@@ -255,4 +255,81 @@ mod tests {
         let judged = ChatJudge::new(Box::new(captioner), prompt).judge(&pixel, &pixel, "Go.");
         assert_eq!(judged.unwrap_err().kind, ErrorKind::Model);
     }
+
+    mod prop {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::core::testing::damaged_text;
+        use crate::models::caption::wire;
+
+        const INSTRUCTION: &str = "Here it is:\n```json\n{\"before\":\"a cup\",\"after\":\"no cup\",\
+            \"differences\":[{\"kind\":\"removed\",\"what\":\"cup\"}],\"clear\":true,\
+            \"instruction\":\"Remove the cup.\",\"reason\":\"\"}\n```";
+        const POINTS: &str =
+            r#"{"faithful":4,"complete":5,"only_this_change":3.5,"reason":"fine"}"#;
+
+        proptest! {
+            #[test]
+            fn any_answer_is_an_instruction_a_verdict_or_an_error(text in damaged_text(INSTRUCTION)) {
+                match written(&text) {
+                    Ok(Written::Instruction(instruction)) => {
+                        prop_assert!(!instruction.text.is_empty());
+                        prop_assert!(!instruction.text.contains(['\n', '\r']));
+                        prop_assert!(instruction.text.chars().count() <= MAX_INSTRUCTION_CHARS);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        prop_assert_eq!(error.kind, ErrorKind::Model);
+                        prop_assert!(error.what.chars().count() < 1000, "{}", error.what);
+                    }
+                }
+            }
+
+            #[test]
+            fn any_points_are_within_bounds_or_an_error(text in damaged_text(POINTS)) {
+                let captioner = Fixed(Answer { text, ..Answer::default() });
+                let pixel = Rgb8::from_fn(1, 1, |_, _| [0; 3]);
+                let prompt = PromptText::find("edit_judge_v1").unwrap();
+                match ChatJudge::new(Box::new(captioner), prompt).judge(&pixel, &pixel, "Go.") {
+                    Ok(Judged::Points(judgement)) => {
+                        for (_, points) in &judgement.points {
+                            prop_assert!((0.0..=5.0).contains(points));
+                        }
+                    }
+                    Ok(Judged::Refused(_)) => {}
+                    Err(error) => prop_assert_eq!(error.kind, ErrorKind::Model),
+                }
+            }
+
+            #[test]
+            fn any_reply_is_an_answer_or_an_error(
+                body in damaged_text(&json!({
+                    "choices": [{
+                        "message": { "content": INSTRUCTION, "refusal": null },
+                        "finish_reason": "stop",
+                    }],
+                    "usage": { "prompt_tokens": 7, "completion_tokens": 9 },
+                }).to_string()),
+                wants_json in any::<bool>(),
+            ) {
+                match wire::answer(&body, wants_json) {
+                    Ok(answer) => prop_assert!(answer.refusal.is_some() || !answer.text.is_empty()),
+                    Err(error) => prop_assert_eq!(error.kind, ErrorKind::Model),
+                }
+                prop_assert!(wire::failure_words(&body).chars().count() <= 300);
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        for open in ["[", "{\"a\":"] {
+            let deep = format!("{{\"before\":{}", open.repeat(100_000));
+            assert_eq!(
+                written(&format!("{deep}}}")).unwrap_err().kind,
+                ErrorKind::Model
+            );
+        }
+    }
 }

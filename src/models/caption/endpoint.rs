@@ -121,7 +121,7 @@ impl Endpoint {
     pub fn new(options: EndpointOptions) -> Result<Self, ConfigError> {
         let wrong = |key: &str, what: String| ConfigError::one(format!("endpoint.{key}"), what);
         let address = reqwest::Url::parse(&options.base_url)
-            .map_err(|error| wrong("base_url", format!("{:?}: {error}", options.base_url)))?;
+            .map_err(|error| wrong("base_url", format!("not an address: {error}")))?;
         if !matches!(address.scheme(), "http" | "https") {
             return Err(wrong(
                 "base_url",
@@ -132,6 +132,13 @@ impl Endpoint {
             return Err(wrong(
                 "base_url",
                 "must hold no password; use key_env".to_owned(),
+            ));
+        }
+        if address.query().is_some() || address.fragment().is_some() {
+            return Err(wrong(
+                "base_url",
+                "must end before ? and #; a key belongs into the variable that key_env names"
+                    .to_owned(),
             ));
         }
         let timeout = Duration::try_from_secs_f64(options.timeout_secs)
@@ -205,6 +212,8 @@ impl Endpoint {
             retry: true,
             wait: None,
         })?;
+        // An answer may repeat the key, and would carry it into rows.
+        let text = self.without_key(text);
         if status.is_success() {
             let answer = wire::answer(&text, wants_json).map_err(|error| Failure {
                 error: self.error(error.kind, &error.what),
@@ -260,12 +269,16 @@ impl Endpoint {
         }
     }
 
+    fn without_key(&self, text: String) -> String {
+        match self.key.as_deref() {
+            Some(key) if text.contains(key) => text.replace(key, "[key]"),
+            _ => text,
+        }
+    }
+
     /// An error that names the address and never the key, even if the server repeats it.
     fn error(&self, kind: ErrorKind, what: &str) -> ItemError {
-        let what = match self.key.as_deref() {
-            Some(key) => what.replace(key, "[key]"),
-            None => what.to_owned(),
-        };
+        let what = self.without_key(what.to_owned());
         ItemError::new(kind, format!("{}: {what}", self.options.base_url))
     }
 }
