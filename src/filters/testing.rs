@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::core::{
     BoxPx, FrameIndex, LocalFile, ManifestEntry, PairCandidate, Place, Pts, Rgb8, SampledFrame,
-    Scene, SceneSamples, SceneStats, Scores, Span, TimeBase, Video, VideoId, VideoInfo,
+    Scene, SceneSamples, SceneStats, Scores, Span, TimeBase, Trace, Video, VideoId, VideoInfo,
 };
 
 const TICKS_PER_SEC: i32 = 1000;

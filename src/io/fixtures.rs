@@ -6,7 +6,7 @@ use super::columns::{PromptRef, RowColumns, RowContext, ScoreColumn};
 use crate::core::{
     BoxPx, Change, EncodedImage, FrameIndex, Instruction, Judgement, LocalFile, ManifestEntry,
     ModelRef, Place, Pts, Rgb8, Sample, Scene, SceneSamples, SceneStats, Scores, Span, TimeBase,
-    Video, VideoId, VideoInfo,
+    Trace, Video, VideoId, VideoInfo,
 };
 
 pub(super) fn columns() -> RowColumns {
