@@ -161,7 +161,7 @@ fn judge_spool(
     let Some(name) = &spool.files.samples else {
         return Ok((kept, dropped));
     };
-    let mut reader = SpoolReader::open(job.spool_dir.join(name), spool.row)?;
+    let mut reader = SpoolReader::open(&job.spool_dir.join(name), spool.row)?;
     for (path, hash, at) in std::mem::take(&mut reader.order) {
         match duplicates.judge(hash) {
             DuplicateVerdict::Kept { nearest_bits } => {
@@ -248,7 +248,7 @@ fn copy_rows(
     schema: &SchemaRef,
     writer: &mut BoundedWriter<'_>,
 ) -> Result<(), FatalError> {
-    let mut reader = SpoolReader::open(path.to_path_buf(), row)?;
+    let mut reader = SpoolReader::open(path, row)?;
     for kept in rows {
         let batch = reader.read(kept.at)?;
         verify_lineage(&batch, 0)

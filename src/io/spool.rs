@@ -294,10 +294,10 @@ pub(super) struct SpoolReader {
 }
 
 impl SpoolReader {
-    pub(super) fn open(path: PathBuf, row: u32) -> Result<Self, FatalError> {
+    pub(super) fn open(path: &Path, row: u32) -> Result<Self, FatalError> {
         // The reader of Arrow files panics at some damaged ones.
-        contain(|| Self::open_unguarded(path.clone(), row))
-            .unwrap_or_else(|words| Err(damaged(&path, &words)))
+        contain(|| Self::open_unguarded(path.to_owned(), row))
+            .unwrap_or_else(|words| Err(damaged(path, &words)))
     }
 
     fn open_unguarded(path: PathBuf, row: u32) -> Result<Self, FatalError> {
