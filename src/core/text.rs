@@ -12,19 +12,13 @@ fn steers(letter: char) -> bool {
 /// One line: control letters, line ends and marks of writing direction become escapes such as
 /// `\u{1b}`.
 pub fn visible_line(text: &str) -> Cow<'_, str> {
-    escaped(
-        text,
-        |_| false,
-        |out, letter| out.extend(letter.escape_default()),
-    )
+    escaped(text, |_| false, push_escape)
 }
 
 /// Several lines: as [`visible_line`], but line ends and tabs stay.
 pub fn visible_text(text: &str) -> Cow<'_, str> {
     let stays = |letter| matches!(letter, '\n' | '\t');
-    escaped(text, stays, |out, letter| {
-        out.extend(letter.escape_default())
-    })
+    escaped(text, stays, push_escape)
 }
 
 /// The text of a JSON document, which means the same afterwards.
@@ -37,6 +31,10 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
             let _ = write!(out, "\\u{:04x}", u32::from(letter));
         },
     )
+}
+
+fn push_escape(out: &mut String, letter: char) {
+    out.extend(letter.escape_default());
 }
 
 fn escaped(

@@ -173,7 +173,7 @@ fn judge_spool(
     let Some(name) = &spool.files.samples else {
         return Ok((kept, dropped));
     };
-    let mut reader = SpoolReader::open(job.spool_dir.join(name))?;
+    let mut reader = SpoolReader::open(&job.spool_dir.join(name))?;
     for (path, hash, at) in std::mem::take(&mut reader.order) {
         let verdict = duplicates.judge(hash);
         report.judged.push(Judged {
@@ -257,7 +257,7 @@ fn copy_rows(
     schema: &SchemaRef,
     writer: &mut BoundedWriter<'_>,
 ) -> Result<(), FatalError> {
-    let mut reader = SpoolReader::open(path.to_path_buf())?;
+    let mut reader = SpoolReader::open(path)?;
     for kept in rows {
         let batch = reader.read(kept.at)?;
         verify_lineage(&batch, 0)

@@ -365,10 +365,10 @@ pub(super) struct SpoolReader {
 }
 
 impl SpoolReader {
-    pub(super) fn open(path: PathBuf) -> Result<Self, FatalError> {
+    pub(super) fn open(path: &Path) -> Result<Self, FatalError> {
         // The reader of Arrow files panics at some damaged ones.
-        contain(|| Self::open_unguarded(path.clone()))
-            .unwrap_or_else(|words| Err(damaged(&path, &words)))
+        contain(|| Self::open_unguarded(path.to_owned()))
+            .unwrap_or_else(|words| Err(damaged(path, &words)))
     }
 
     fn open_unguarded(path: PathBuf) -> Result<Self, FatalError> {

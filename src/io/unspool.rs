@@ -110,7 +110,7 @@ struct Samples {
 impl Samples {
     fn open(chunk: &FinishedChunk<'_>) -> Result<Self, FatalError> {
         let shard = chunk.shard.map(|path| Rows::open(path, SHARD_ROWS));
-        let dropped = chunk.dropped.map(|path| SpoolReader::open(path.to_owned()));
+        let dropped = chunk.dropped.map(SpoolReader::open);
         Ok(Self {
             schema: chunk.columns.spool_schema(),
             shard: shard.transpose()?,

@@ -270,7 +270,7 @@ fn pipes_devices_and_folders_are_refused_at_once() {
     run(&manifest, &out, &["--set", "limits.max_failed_ratio=1.0"]).expect(3);
     let lists = scenes(&names.map(|name| folder.path().join(name)));
     assert!(
-        begin.elapsed() < Duration::from_secs(60),
+        begin.elapsed() < Duration::from_mins(1),
         "{:?}",
         begin.elapsed()
     );
@@ -331,17 +331,14 @@ fn names_and_texts_of_strangers_steer_nothing_and_leave_no_folder() {
         "{}",
         ran.err
     );
-    assert_eq!(
-        samples(&out).len() + rejects(&out).len() > names.len(),
-        true
-    );
+    assert!(samples(&out).len() + rejects(&out).len() > names.len());
 
     for name in ["report.html", "report.md", "dataset_card.md"] {
         let page = std::fs::read_to_string(out.join(name)).unwrap();
         for raw in ["<script>alert", "<img src=x"] {
             assert!(!page.contains(raw), "{name} holds {raw}");
         }
-        if name.ends_with(".md") {
+        if name != "report.html" {
             assert!(!steers(&page), "{name}");
             let is_front = |line: &str| line == "---" || line == "license: mine";
             assert!(!page.lines().any(is_front), "{name}");

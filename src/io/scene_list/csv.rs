@@ -144,7 +144,10 @@ mod tests {
     fn a_name_is_no_formula() {
         for name in ["=1+2.mp4", "@x.mp4", "-x.mp4", "+x.mp4", "\tx.mp4"] {
             let file = listed(name, (25, 1), 10, &[(0, 10)]);
-            let (scenes, scores) = (scenes_csv(&[file.clone()]), scores_csv(name, &file.list));
+            let (scenes, scores) = (
+                scenes_csv(std::slice::from_ref(&file)),
+                scores_csv(name, &file.list),
+            );
             let mut rows = csv::Reader::from_reader(scenes.as_ref().unwrap().as_bytes());
             let row = rows.records().next().unwrap().unwrap();
             assert_eq!(&row[0], format!("./{name}"));

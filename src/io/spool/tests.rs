@@ -26,7 +26,7 @@ fn written(folder: &Path) -> (PathBuf, PathBuf) {
 fn samples_come_back_in_the_order_of_their_paths() {
     let folder = tempfile::tempdir().unwrap();
     let (samples, rejects) = written(folder.path());
-    let mut reader = SpoolReader::open(samples).unwrap();
+    let mut reader = SpoolReader::open(&samples).unwrap();
     let order: Vec<String> = reader
         .order
         .iter()
@@ -58,7 +58,7 @@ mod prop {
             let path = |name: &str| folder.path().join(name);
             crate::store::publish_bytes(&path("a.arrow"), &samples).unwrap();
             crate::store::publish_bytes(&path("a.jsonl"), &rejects).unwrap();
-            match SpoolReader::open(path("a.arrow")) {
+            match SpoolReader::open(&path("a.arrow")) {
                 Ok(mut reader) => {
                     for at in 0..reader.order.len() {
                         if let Err(error) = reader.read(at) {
