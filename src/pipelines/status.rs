@@ -91,7 +91,7 @@ pub fn status(out: &Path) -> Result<Status, FatalError> {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"kind":"root","v":1,"root":"k","row":3,"chunk":1,"fp":"a","funnel":{"stages":[["s",{"received":18446744073709551615,"passed":1,"emitted":1,"rejected":{"s/x":18446744073709551615,"s/y":9}}]]}}"#;
+    const LINE: &str = r#"{"kind":"root","v":2,"root":"k","row":3,"chunk":1,"fp":"","funnel":{"stages":[["s",{"received":18446744073709551615,"passed":1,"emitted":1,"rejected":{"s/x":18446744073709551615,"s/y":9}}]]}}"#;
 
     fn info(chunk_rows: u64) -> String {
         serde_json::json!({
@@ -110,7 +110,7 @@ mod tests {
     fn status_of(info: &[u8], ledger: &str) -> Result<Status, FatalError> {
         let folder = tempfile::tempdir().unwrap();
         store::publish_bytes(&folder.path().join("run.json"), info).unwrap();
-        store::publish_bytes(&folder.path().join("ledger/a.jsonl"), ledger.as_bytes()).unwrap();
+        store::publish_bytes(&folder.path().join("ledger/a.rows-00001.jsonl"), ledger.as_bytes()).unwrap();
         status(folder.path())
     }
 

@@ -140,6 +140,8 @@ fn a_server_that_drips_is_given_up_in_time() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        // An answer before the question is no answer.
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
         while stream.write_all(b"x").is_ok() {
@@ -168,6 +170,8 @@ fn endless_headers_are_given_up() {
     thread::spawn(move || {
         // Each try gets a new connection.
         while let Ok((mut stream, _)) = listener.accept() {
+            // An answer before the question is no answer.
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
             while stream.write_all(b"X-More: 0123456789abcdef\r\n").is_ok() {}
         }
