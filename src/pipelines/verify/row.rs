@@ -294,7 +294,7 @@ impl Look<'_> {
         let got = if is_png { "png" } else { "jpg" };
         self.same(column, "format of the image", expected.extension, got);
         match decode_image(image.bytes) {
-            Err(error) => self.wrong(column, &error.what),
+            Err(error) => self.wrong(column, error.what.trim_end_matches('.')),
             Ok(picture) => {
                 let text = |(width, height): (u32, u32)| format!("{width} x {height}");
                 let size = expected.size.apply(record.size.0, record.size.1);
