@@ -15,6 +15,7 @@ mod source;
 mod stage;
 mod station;
 mod stop;
+mod strikes;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,6 @@ pub use monitor::{Activity, Monitor, RootsReading, StageReading};
 pub use runner::{Ended, RunOptions, RunSummary, Runner};
 pub use stage::{ItemContext, Outbox, Outcome, Rejection, Signal, Stage, Worker};
 pub use stop::{Stop, StopState, install_signals};
-pub use supervisor::{
-    Supervisor, exit_hung, exit_hung_alone, forgive, in_flight_path, obey_supervisor, quarantined,
-    suspects,
-};
+pub use strikes::{forgive, quarantined, suspects};
+pub use supervisor::{Supervisor, exit_hung, exit_hung_alone, in_flight_path, obey_supervisor};
 pub use watchdog::Watchdog;

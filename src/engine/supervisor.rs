@@ -1,6 +1,6 @@
 //! Survives the death of the process that does the work: restarts it and blames the right root.
 //!
-//! Native code can die on a damaged file. The worker process keeps [`InFlight`] up to date; when it
+//! Native code can die on a damaged file. The worker process keeps [`super::InFlight`] up to date; when it
 //! dies, every root a worker was busy with gets a strike in `<out>/strikes.jsonl`. Roots with one
 //! strike run alone next time, so the second strike hits only the guilty one, and a root with two is
 //! quarantined: failed without being processed.
@@ -11,34 +11,24 @@
 //! little about a video and weighs a tenth of a crash, so that no innocent one is lost, and a guilty
 //! one does not hold up the run for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGKILL;
 
-use super::in_flight::{Busy, InFlight};
 use super::monitor::Activity;
 use super::stop::{Stop, StopState, install_worker_signals};
-use crate::core::{ErrorKind, FatalError};
-use crate::store::{self, Appender};
+use super::strikes::{FULL_WEIGHT, KILL_WEIGHT, strike, strikes_path};
+use crate::core::FatalError;
+use crate::store;
 
 /// Exit code of a worker process that gave up on a hanging item.
 const EXIT_HANG: u8 = 75;
 /// Exit code of a run that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
-/// Weight of a crash, of a hang and of memory running out.
-const FULL_WEIGHT: u32 = 10;
-/// Weight of being killed from outside for no known reason.
-const KILL_WEIGHT: u32 = 1;
-/// Weight from which a root runs alone.
-const ALONE_WEIGHT: u32 = 3;
-/// Weight from which a root is quarantined.
-const MAX_WEIGHT: u32 = 2 * FULL_WEIGHT;
 /// Deaths in a row without a root to blame after which the run is given up.
 const MAX_BLAMELESS: u32 = 2;
 /// How often the child and the stop flag are looked at.
@@ -50,10 +40,6 @@ const ABORT_GRACE: Duration = Duration::from_secs(3);
 /// own file, as a second run that finds the folder in use must not touch that of the first.
 pub fn in_flight_path(out: &Path, supervisor: u32) -> PathBuf {
     out.join("tmp").join(format!("in_flight-{supervisor}"))
-}
-
-fn strikes_path(out: &Path) -> PathBuf {
-    out.join("strikes.jsonl")
 }
 
 /// Runs a worker process until it ends by itself.
@@ -95,7 +81,7 @@ impl<F: FnMut() -> Command> Supervisor<F> {
                 return Ok(EXIT_INTERRUPTED);
             }
             deaths += 1;
-            let struck = strike(&self.out, &in_flight, &death)?;
+            let struck = strike(&self.out, &in_flight, &death.describe(), death.weight())?;
             blameless = if struck == 0 { blameless + 1 } else { 0 };
             let what = death.describe();
             if blameless >= MAX_BLAMELESS {
@@ -279,146 +265,14 @@ impl Death {
     }
 }
 
-/// One death of the process while it was busy with a root.
-#[derive(Debug, Serialize, Deserialize)]
-struct Strike {
-    root: String,
-    kind: ErrorKind,
-    what: String,
-    #[serde(default = "full_weight")]
-    weight: u32,
-    /// Instead: the strikes before this one do not count any more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    is_forgiven: bool,
-}
-
-fn full_weight() -> u32 {
-    FULL_WEIGHT
-}
-
-/// Writes a strike for each root that may be guilty; returns how many.
-fn strike(out: &Path, in_flight: &Path, death: &Death) -> Result<usize, FatalError> {
-    let busy = InFlight::read(in_flight)?;
-    let has_hung = busy.iter().any(|busy| busy.is_hung);
-    // The watchdog knows exactly who hangs; a crash may be anyone's who was at work.
-    let guilty: BTreeMap<&str, &Busy> = busy
-        .iter()
-        .filter(|busy| busy.is_hung || !has_hung)
-        .map(|busy| (busy.root.as_str(), busy))
-        .collect();
-    if guilty.is_empty() {
-        return Ok(0);
-    }
-    let path = strikes_path(out);
-    let mut file = Appender::open_lines(&path)?;
-    for (root, busy) in &guilty {
-        let kind = if busy.is_hung {
-            ErrorKind::Timeout
-        } else {
-            ErrorKind::Crash
-        };
-        let strike = Strike {
-            root: (*root).to_owned(),
-            kind,
-            what: format!(
-                "the process {} in stage {} at item {}",
-                death.describe(),
-                busy.stage,
-                busy.path
-            ),
-            weight: death.weight(),
-            is_forgiven: false,
-        };
-        let mut text = serde_json::to_vec(&strike).map_err(|e| FatalError::disk(&path, e))?;
-        text.push(b'\n');
-        file.append(&text)?;
-        tracing::warn!("{}: {}", busy.label, strike.what);
-    }
-    Ok(guilty.len())
-}
-
-/// Strikes by root, in the order they happened; torn lines are left out.
-fn strikes(out: &Path) -> Result<BTreeMap<String, Vec<Strike>>, FatalError> {
-    let bytes = store::read(&strikes_path(out))?.unwrap_or_default();
-    let mut by_root: BTreeMap<String, Vec<Strike>> = BTreeMap::new();
-    for strike in bytes
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Strike>(line).ok())
-    {
-        let known = by_root.entry(strike.root.clone()).or_default();
-        if strike.is_forgiven {
-            known.clear();
-        } else {
-            known.push(strike);
-        }
-    }
-    Ok(by_root)
-}
-
-/// Takes back the strikes of roots, so that they are processed again.
-///
-/// # Errors
-/// [`FatalError::Disk`] with the path.
-pub fn forgive(out: &Path, roots: &[String]) -> Result<(), FatalError> {
-    let known = strikes(out)?;
-    let path = strikes_path(out);
-    for root in roots {
-        let Some(last) = known.get(root).and_then(|strikes| strikes.last()) else {
-            continue;
-        };
-        let forgiven = Strike {
-            root: root.clone(),
-            kind: last.kind,
-            what: "to be tried again".to_owned(),
-            weight: 0,
-            is_forgiven: true,
-        };
-        let mut text = serde_json::to_vec(&forgiven).map_err(|e| FatalError::disk(&path, e))?;
-        text.push(b'\n');
-        Appender::open_lines(&path)?.append(&text)?;
-    }
-    Ok(())
-}
-
-fn weight(strikes: &[Strike]) -> u32 {
-    strikes.iter().map(|strike| strike.weight).sum()
-}
-
-/// Keys of roots that are not to be processed any more, with kind and reason, for
-/// [`super::RunOptions::quarantined`].
-///
-/// # Errors
-/// [`FatalError::Disk`] with the path.
-pub fn quarantined(out: &Path) -> Result<BTreeMap<String, (ErrorKind, String)>, FatalError> {
-    let by_root = strikes(out)?.into_iter();
-    Ok(by_root
-        .filter(|(_, strikes)| weight(strikes) >= MAX_WEIGHT)
-        .filter_map(|(root, mut strikes)| {
-            let times = match strikes.len() {
-                2 => "for the second time".to_owned(),
-                more => format!("{more} times so far"),
-            };
-            let last = strikes.pop()?;
-            Some((root, (last.kind, format!("{}, {times}", last.what))))
-        })
-        .collect())
-}
-
-/// Keys of roots that must run alone, for [`super::RunOptions::alone`].
-///
-/// # Errors
-/// [`FatalError::Disk`] with the path.
-pub fn suspects(out: &Path) -> Result<BTreeSet<String>, FatalError> {
-    let by_root = strikes(out)?.into_iter();
-    Ok(by_root
-        .filter(|(_, strikes)| (ALONE_WEIGHT..MAX_WEIGHT).contains(&weight(strikes)))
-        .map(|(root, _)| root)
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::in_flight::{Busy, InFlight};
+    use super::super::strikes::{quarantined, suspects};
     use super::*;
+    use crate::core::ErrorKind;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -526,11 +380,14 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let in_flight = out.path().join("in_flight");
         let file = InFlight::open(&in_flight).unwrap();
+        let strike_for = |death: &Death| {
+            strike(out.path(), &in_flight, &death.describe(), death.weight()).unwrap();
+        };
         file.set(1, Some(&busy("a", false)));
         let mut alone_after = 0;
         let mut lost_after = 0;
         for n in 1..=30 {
-            strike(out.path(), &in_flight, &Death::Killed).unwrap();
+            strike_for(&Death::Killed);
             let is_lost = !quarantined(out.path()).unwrap().is_empty();
             let is_alone = !suspects(out.path()).unwrap().is_empty();
             if is_alone && alone_after == 0 {
@@ -546,9 +403,9 @@ mod tests {
         assert!(what.ends_with("30 times so far"), "{what}");
 
         file.set(1, Some(&busy("b", false)));
-        strike(out.path(), &in_flight, &Death::OutOfMemory).unwrap();
+        strike_for(&Death::OutOfMemory);
         assert!(suspects(out.path()).unwrap().contains("b"));
-        strike(out.path(), &in_flight, &Death::OutOfMemory).unwrap();
+        strike_for(&Death::OutOfMemory);
         assert!(quarantined(out.path()).unwrap().contains_key("b"));
     }
 

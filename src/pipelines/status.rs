@@ -110,7 +110,11 @@ mod tests {
     fn status_of(info: &[u8], ledger: &str) -> Result<Status, FatalError> {
         let folder = tempfile::tempdir().unwrap();
         store::publish_bytes(&folder.path().join("run.json"), info).unwrap();
-        store::publish_bytes(&folder.path().join("ledger/a.rows-00001.jsonl"), ledger.as_bytes()).unwrap();
+        store::publish_bytes(
+            &folder.path().join("ledger/a.rows-00001.jsonl"),
+            ledger.as_bytes(),
+        )
+        .unwrap();
         status(folder.path())
     }
 
