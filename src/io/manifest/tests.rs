@@ -312,8 +312,9 @@ mod prop {
 
         #[test]
         fn any_pattern_is_listed_or_refused(pattern in damaged_text("none-[a-z]/**/x{1,2}?*.mp4")) {
-            prop_assume!(!pattern.starts_with('/') && pattern.len() < 300);
-            let _ = read_manifest(&format!("/nonexistent/{pattern}"));
+            if pattern.len() < 300 {
+                let _ = read_manifest(&format!("/nonexistent/{pattern}"));
+            }
         }
     }
 }

@@ -252,7 +252,7 @@ mod prop {
     use crate::core::testing::{damaged, one_in};
 
     proptest! {
-        #![proptest_config(one_in(16))]
+        #![proptest_config(one_in(64))]
 
         #[test]
         fn whatever_is_left_of_an_earlier_try_the_file_is_whole_or_an_error(
@@ -293,7 +293,9 @@ mod prop {
         )) {
             let text = String::from_utf8_lossy(&text).into_owned();
             // Only these are taken for addresses.
-            prop_assume!(text.starts_with("http://") || text.starts_with("https://"));
+            if !text.starts_with("http://") && !text.starts_with("https://") {
+                return Ok(());
+            }
             let address = WebAddress::new(text.clone());
             let _ = address.shown();
             if let Ok(url) = Url::parse(&text)

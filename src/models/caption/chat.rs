@@ -173,6 +173,8 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ItemError> {
         _ => text,
     };
     serde_json::from_str(json).map_err(|error| {
+        // The words about a wrong type quote all of it.
+        let error: String = error.to_string().chars().take(200).collect();
         let begin: String = text.chars().take(80).collect();
         ItemError::new(
             ErrorKind::Model,
