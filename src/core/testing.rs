@@ -115,7 +115,7 @@ pub(crate) fn peak_memory_bytes() -> u64 {
     kib * 1024
 }
 
-/// One of so many cases, for properties that take long.
+/// One of so many cases where `PROPTEST_CASES` does not say how many, for properties that take long.
 pub(crate) fn one_in(share: u32) -> ProptestConfig {
     ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(share))
 }

@@ -252,7 +252,7 @@ mod prop {
     use crate::core::testing::{damaged, one_in};
 
     proptest! {
-        #![proptest_config(one_in(64))]
+        #![proptest_config(one_in(4))]
 
         #[test]
         fn whatever_is_left_of_an_earlier_try_the_file_is_whole_or_an_error(
