@@ -207,7 +207,8 @@ impl Ledger {
         for path in store::list(folder)? {
             let name = path.file_name().and_then(|name| name.to_str());
             let is_of_chunks = |name: &str| {
-                name.ends_with(".jsonl") && !name.contains(ROWS) && !name.contains(SAMPLES)
+                let stem = name.strip_suffix(".jsonl");
+                stem.is_some_and(|stem| !stem.contains(ROWS) && !stem.contains(SAMPLES))
             };
             if name.is_some_and(is_of_chunks) {
                 ignored += read_file(&path, &mut each)?;

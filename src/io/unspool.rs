@@ -13,18 +13,17 @@ use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-use serde_json::Value;
 
 use super::arrays;
 use super::columns::RowColumns;
 use super::duplicates::Judged;
-use super::spool::{Leave, RejectLine, SpoolFiles, SpoolReader, SpoolWriter};
+use super::rejects::{RejectReader, RejectRow};
+use super::spool::{RejectLine, SpoolFiles, SpoolReader, SpoolWriter};
 use super::tables;
 use crate::core::{FatalError, ItemPath};
 
 /// Rows of a shard in memory at once; each has pictures.
 const SHARD_ROWS: usize = 8;
-const REJECT_ROWS: usize = 4096;
 
 /// What is left of a chunk's spools.
 pub struct FinishedChunk<'a> {
@@ -201,63 +200,37 @@ impl Rows {
 /// Lines of a table of rejects, without those that came of comparing samples.
 struct Rejects {
     path: PathBuf,
-    lines: Option<Peekable<Box<dyn Iterator<Item = Result<RejectLine, FatalError>>>>>,
+    lines: Option<Peekable<RejectReader>>,
 }
 
 impl Rejects {
     fn open(path: &Path) -> Result<Self, FatalError> {
-        let lines = if path.is_file() {
-            let mut rows = Rows::open(path, REJECT_ROWS)?;
-            let place = path.to_owned();
-            let lines = std::iter::from_fn(move || {
-                let row = rows.next().transpose()?;
-                Some(row.and_then(|row| {
-                    line_of(&row).ok_or_else(|| FatalError::disk(&place, "a row is damaged"))
-                }))
-            });
-            let lines = lines.filter(|line| !matches!(line, Ok(line) if line.stage == "duplicate"));
-            let lines: Box<dyn Iterator<Item = _>> = Box::new(lines);
-            Some(lines.peekable())
-        } else {
-            None
-        };
+        let lines = path
+            .is_file()
+            .then(|| RejectReader::open(path))
+            .transpose()?;
         Ok(Self {
             path: path.to_owned(),
-            lines,
+            lines: lines.map(Iterator::peekable),
         })
     }
 
     /// The manifest row of the next line.
     fn row(&mut self) -> Result<Option<u32>, FatalError> {
-        match self.lines.as_mut().and_then(Peekable::peek) {
+        let Some(lines) = &mut self.lines else {
+            return Ok(None);
+        };
+        let is_of_comparing = |line: &Result<RejectRow, FatalError>| matches!(line, Ok(row) if row.line.stage == "duplicate");
+        while lines.next_if(is_of_comparing).is_some() {}
+        match lines.peek() {
             None => Ok(None),
-            Some(Ok(line)) => Ok(Some(line.path.row())),
+            Some(Ok(row)) => Ok(Some(row.line.path.row())),
             Some(Err(error)) => Err(FatalError::disk(&self.path, error)),
         }
     }
 
     fn take(&mut self) -> Result<Option<RejectLine>, FatalError> {
-        self.lines.as_mut().and_then(Iterator::next).transpose()
+        let next = self.lines.as_mut().and_then(Iterator::next).transpose()?;
+        Ok(next.map(|row| row.line))
     }
-}
-
-/// A row of a table of rejects as the line it was made of.
-fn line_of(row: &RecordBatch) -> Option<RejectLine> {
-    let text = |name| arrays::get_text(row, name, 0);
-    Some(RejectLine {
-        path: ItemPath::parse(text("item_path")?)?,
-        outcome: match text("outcome")? {
-            "rejected" => Leave::Rejected,
-            "failed" => Leave::Failed,
-            _ => return None,
-        },
-        stage: text("stage")?.to_owned(),
-        reason: text("reason")?.to_owned(),
-        score: arrays::get_f32(row, "score", 0),
-        message: text("message").unwrap_or_default().to_owned(),
-        detail: match text("detail") {
-            Some(detail) => serde_json::from_str(detail).ok()?,
-            None => Value::Null,
-        },
-    })
 }

@@ -1,6 +1,7 @@
 //! retry: the failed videos of a run are marked as to be done again; the run then continues.
 
 use super::runner::{LEDGER_WRITER, RunRequest, prepare};
+use super::shards::Chunks;
 use crate::core::{ErrorKind, FatalError};
 use crate::engine::{Ledger, forgive};
 use crate::store;
@@ -33,12 +34,12 @@ pub fn reopen_failed(
     }
     let chunks = prepared.chunks(Some(&info))?;
     let failed = chunks.failed_roots(kinds)?;
-    let uris = failed.iter().flat_map(|(_, roots)| roots);
+    let uris = failed.values().flatten();
     let uris = uris.map(|(row, _)| prepared.entries[*row as usize].uri.clone());
     let uris = uris.collect();
     if !is_dry {
         let mut ledger = Ledger::open(&dir.ledger(), LEDGER_WRITER)?;
-        let keys: Vec<String> = chunks.reopen(failed, &mut ledger)?;
+        let keys = Chunks::reopen(failed, &mut ledger)?;
         forgive(dir.root(), &keys)?;
     }
     Ok(uris)

@@ -78,6 +78,7 @@ pub(super) struct Prepared {
     pub(super) models: Models,
     memo: Memo,
     jobs: usize,
+    runner: Runner,
     pub(super) filters: Vec<FilterInfo>,
     pub(super) columns: RowColumns,
     pub(super) context: RowContext,
@@ -88,12 +89,11 @@ pub(super) struct Prepared {
 /// Reads and checks everything a run needs; writes nothing.
 pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
     let dir = RunDir::new(&request.out);
-    let (config, named) = match &request.pipeline {
-        Some(pipeline) => (load_pipeline(pipeline, &request.sets)?.config, None),
-        None => {
-            let info = dir.known_info()?;
-            (info.config, Some(info.manifest))
-        }
+    let (config, named) = if let Some(pipeline) = &request.pipeline {
+        (load_pipeline(pipeline, &request.sets)?.config, None)
+    } else {
+        let info = dir.known_info()?;
+        (info.config, Some(info.manifest))
     };
     let config = Arc::new(config);
     let named = request.manifest.clone().or(named).unwrap_or_default();
@@ -166,6 +166,11 @@ pub(super) fn prepare(request: &RunRequest) -> Result<Prepared, FatalError> {
         models,
         memo,
         jobs,
+        runner: if request.is_sequential {
+            Runner::Sequential
+        } else {
+            Runner::Threaded
+        },
         filters,
         columns,
         context,
@@ -242,17 +247,11 @@ pub fn run(
     chunks.remove_orphans()?;
     chunks.assemble_ready(&mut ledger)?;
 
-    let runner = if request.is_sequential {
-        Runner::Sequential
-    } else {
-        Runner::Threaded
-    };
     let mut ended;
     loop {
         let before = chunks.num_committed();
         ended = pass(
             &prepared,
-            runner,
             stop,
             started,
             hung.clone(),
@@ -301,7 +300,6 @@ pub fn run(
 /// One run of the chain over all rows that need work.
 fn pass(
     prepared: &Prepared,
-    runner: Runner,
     stop: &Stop,
     started: &mut dyn FnMut(&Arc<Monitor>),
     hung: impl Fn(&Activity) + Send + 'static,
@@ -349,7 +347,9 @@ fn pass(
         open: BTreeMap::new(),
     };
     let chain = stages.chain(roots);
-    Ok(chain.run(runner, &options, &monitor, &mut sink)?.ended)
+    Ok(chain
+        .run(prepared.runner, &options, &monitor, &mut sink)?
+        .ended)
 }
 
 /// What a report and a dataset card are made from.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::restore::{has_failed, hash_of, spool_files};
 use super::{Chunks, ShortKey, judged_of, spool_key};
-use crate::core::{ErrorKind, FatalError};
+use crate::core::{ErrorKind, FatalError, contain};
 use crate::engine::{
     ChunkLine, LEDGER_VERSION, Ledger, LedgerLine, ReopenLine, RootLine, SamplesLine,
 };
@@ -121,7 +121,9 @@ impl Chunks {
             dropped: dropped.as_deref(),
             judged: &judged,
         };
-        unspool(&chunk, wanted, &self.spool_dir())
+        // Readers of Arrow and Parquet panic at some damaged files.
+        contain(|| unspool(&chunk, wanted, &self.spool_dir()))
+            .unwrap_or_else(|words| Err(refused(&words)))
     }
 
     fn take_back(
@@ -182,7 +184,6 @@ impl Chunks {
     /// # Errors
     /// When the disk refuses.
     pub(in crate::pipelines) fn reopen(
-        &self,
         roots: BTreeMap<u32, Vec<(u32, String)>>,
         ledger: &mut Ledger,
     ) -> Result<Vec<String>, FatalError> {
