@@ -46,12 +46,12 @@ start=$(seconds)
     --set split.detector=adaptive --set filters.similarity_window.enabled=false | sed -n 2,3p
 echo "plan: $(since "$start") s"
 
-rm -f out/tmp/in_flight
+rm -f out/tmp/in_flight-*
 start=$(seconds)
 "${run[@]}" --manifest longer.jsonl > /dev/null &
 process=$!
 # The file appears right before the first video is started.
-until [ -e out/tmp/in_flight ]; do sleep 0.02; done
+until compgen -G "out/tmp/in_flight-*" > /dev/null; do sleep 0.02; done
 echo "a continued run starts after $(since "$start") s," \
     "$(awk '/VmHWM/ { print int($2 / 1024) }' /proc/$process/status) MiB"
 wait $process || true
