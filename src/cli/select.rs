@@ -83,7 +83,7 @@ fn print(selected: &Selected) -> anyhow::Result<()> {
         ));
     }
     if let Some(command) = &selected.run_command {
-        warn("this makes them, with the cuts and answers that are remembered there:");
+        warn("this makes them, with what is remembered there:");
         warn(format!("  {command}"));
     }
     Ok(())

@@ -30,6 +30,14 @@ pub struct End<'a> {
     pub kind: EndKind<'a>,
 }
 
+impl<'a> End<'a> {
+    /// The end of an item that is a row.
+    pub fn kept(path: &'a ItemPath) -> Self {
+        let (stage, kind) = ("", EndKind::Kept);
+        Self { path, stage, kind }
+    }
+}
+
 impl Funnel {
     /// The counts of one manifest row from the ends of all its descendants. `stages` are those of
     /// the chain in order, then `write` and `duplicate`: an item that ended in the n-th stage of a

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::columns::{RowColumns, RowContext};
 use super::duplicates::KeptHash;
-use crate::core::{FatalError, ItemError, ItemPath, Sample, Score, contain};
+use crate::core::{End, EndKind, FatalError, ItemError, ItemPath, Sample, Score, contain};
 
 const INDEX_KEY: &str = "framewright.index";
 
@@ -74,6 +74,20 @@ pub struct RejectLine {
     /// file of a failure).
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub detail: Value,
+}
+
+impl RejectLine {
+    /// Where it ended, for counting.
+    pub fn end(&self) -> End<'_> {
+        End {
+            path: &self.path,
+            stage: &self.stage,
+            kind: match self.outcome {
+                Leave::Rejected => EndKind::Rejected(&self.reason),
+                Leave::Failed => EndKind::Failed(&self.reason),
+            },
+        }
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -115,6 +115,18 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FatalError> {
     }
 }
 
+/// BLAKE3 of a file, hexadecimal, and its length; it is streamed.
+///
+/// # Errors
+/// [`FatalError::Disk`] with the path.
+pub fn hash(path: &Path) -> Result<(String, u64), FatalError> {
+    let mut hasher = blake3::Hasher::new();
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .map_err(|error| FatalError::disk(path, error))?;
+    Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
+}
+
 /// Deletes a file; a missing one is fine.
 ///
 /// # Errors

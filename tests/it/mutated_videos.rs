@@ -228,6 +228,23 @@ fn mutated(sources: &[(&str, Vec<u8>)], seed: u64, number: u64) -> Mutated {
     }
 }
 
+/// Whatever became of the videos, the program itself is sound and took little memory.
+#[track_caller]
+fn ended_well(verb: &str, ran: &Ran, videos: usize, peak_bytes: u64) {
+    assert!(
+        matches!(ran.code, Some(0 | 3)),
+        "{:?}\n{}",
+        ran.code,
+        ran.err
+    );
+    assert!(!ran.err.contains("panic"), "{}", ran.err);
+    println!("{verb}: {videos} videos, {} MiB at most", peak_bytes >> 20);
+    assert!(
+        peak_bytes > 0 && peak_bytes <= MAX_MEMORY_BYTES,
+        "{peak_bytes} bytes"
+    );
+}
+
 /// How a process and its children ended, and the most memory that one of them took.
 fn watched(mut command: Command, folder: &Path) -> (Ran, u64) {
     let (out, err) = (folder.join("stdout"), folder.join("stderr"));
@@ -336,22 +353,7 @@ fn mine_all(folder: &Path, videos: &[Mutated]) -> Vec<String> {
     let (ran, peak_bytes) = watched(run_command(&manifest, &out, &more), folder);
     let strikes = std::fs::read_to_string(out.join("strikes.jsonl")).unwrap_or_default();
     assert_eq!(strikes, "", "a worker process died: {}", ran.err);
-    assert!(
-        matches!(ran.code, Some(0 | 3)),
-        "{:?}\n{}",
-        ran.code,
-        ran.err
-    );
-    assert!(!ran.err.contains("panic"), "{}", ran.err);
-    println!(
-        "run: {} videos, {} MiB at most",
-        videos.len(),
-        peak_bytes >> 20
-    );
-    assert!(
-        peak_bytes > 0 && peak_bytes <= MAX_MEMORY_BYTES,
-        "{peak_bytes} bytes"
-    );
+    ended_well("run", &ran, videos.len(), peak_bytes);
 
     let status = call(["status", "--json", out.to_str().unwrap()])
         .expect(0)
@@ -420,22 +422,7 @@ fn list_all(folder: &Path, videos: &[Mutated], is_exact: bool) -> Vec<String> {
         .collect();
     command.args(&paths);
     let (ran, peak_bytes) = watched(command, folder);
-    assert!(
-        matches!(ran.code, Some(0 | 3)),
-        "{:?}\n{}",
-        ran.code,
-        ran.err
-    );
-    assert!(!ran.err.contains("panic"), "{}", ran.err);
-    println!(
-        "scenes: {} videos, {} MiB at most",
-        videos.len(),
-        peak_bytes >> 20
-    );
-    assert!(
-        peak_bytes > 0 && peak_bytes <= MAX_MEMORY_BYTES,
-        "{peak_bytes} bytes"
-    );
+    ended_well("scenes", &ran, videos.len(), peak_bytes);
     let Value::Array(lists) = ran.json() else {
         panic!("{}", ran.out);
     };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Moves;
 use crate::config::{Config, JudgeBackend};
-use crate::core::{End, EndKind, FatalError, Funnel, ItemPath, Range, Score, Scores};
+use crate::core::{End, FatalError, Funnel, ItemPath, Range, Score, Scores};
 use crate::filters::{FilterDef, PAIR_FILTERS, SCENE_FILTERS};
 use crate::io::{
     DuplicateIndex, DuplicateVerdict, KeptHash, KeptRow, Leave, RejectLine, RejectRow, RowRecord,
@@ -421,20 +421,8 @@ impl Root<'_> {
             ..
         } = self;
         sort_rejects(&mut lines);
-        let kept = kept_paths.iter().map(|path| End {
-            path,
-            stage: "",
-            kind: EndKind::Kept,
-        });
-        let ended = lines.iter().map(|line| End {
-            path: &line.path,
-            stage: &line.stage,
-            kind: match line.outcome {
-                Leave::Rejected => EndKind::Rejected(&line.reason),
-                Leave::Failed => EndKind::Failed(&line.reason),
-            },
-        });
-        let ends: Vec<End<'_>> = kept.chain(ended).collect();
+        let kept = kept_paths.iter().map(End::kept);
+        let ends: Vec<End<'_>> = kept.chain(lines.iter().map(RejectLine::end)).collect();
         decided.funnel = Funnel::of_ends(depths.stages, &ends).map_err(|what| {
             FatalError::Refused(format!("{uri}: {what}; see `framewright verify`"))
         })?;

@@ -111,7 +111,7 @@ fn refused(info: &RunInfo, set: &str) -> Option<Problem> {
 }
 
 /// The command that runs with the config of a selection in the folder it was selected from, where
-/// cuts and answers are remembered.
+/// cuts, measurements and answers are remembered.
 pub(super) fn run_command(info: &RunInfo, from: &Path) -> String {
     let def = PIPELINES.iter().find(|def| def.name == info.pipeline);
     let name = def.map_or(info.pipeline.as_str(), |def| def.alias);

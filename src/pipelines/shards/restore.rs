@@ -1,13 +1,13 @@
 //! What the commit log says is done for this manifest and these settings.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{ChunkPlan, Chunks, Committed, judged_of};
-use crate::core::{ErrorKind, FatalError, Funnel, Hasher, Key, ManifestEntry, VideoId};
+use crate::core::{ErrorKind, FatalError, Funnel, Hasher, ManifestEntry, VideoId};
 use crate::engine::{ChunkFiles, ChunkLine, Ledger, LedgerLine, RootLine};
 use crate::io::{DuplicateIndex, SpoolFiles};
+use crate::store;
 
 /// Threads that ask for the sizes of files: on a network's file system each answer takes a while.
 const STAT_THREADS: usize = 16;
@@ -74,7 +74,9 @@ impl Chunks {
             if let Some(name) = &line.shard {
                 let path = self.plan.dir.root().join(name);
                 // A run of other settings may have died right after it replaced the shard.
-                if !path.is_file() || (may_be_replaced && hash_of(&path)? != line.blake3) {
+                if !path.is_file()
+                    || (may_be_replaced && Some(store::hash(&path)?.0) != line.blake3)
+                {
                     continue;
                 }
             }
@@ -260,18 +262,4 @@ fn root_key(entry: &ManifestEntry) -> [u8; 32] {
         .and_then(|path| std::fs::metadata(path).ok());
     let bytes = file.map_or(-1, |file| file.len() as i64);
     Hasher::new("root").str(&entry.key()).int(bytes).finish()
-}
-
-/// BLAKE3 of a file, hexadecimal, as commit lines have it.
-pub(super) fn hash_of(path: &Path) -> Result<Option<String>, FatalError> {
-    let mut hasher = blake3::Hasher::new();
-    let file = std::fs::File::open(path).map_err(|error| FatalError::disk(path, error))?;
-    hasher
-        .update_reader(file)
-        .map_err(|error| FatalError::disk(path, error))?;
-    Ok(Some(
-        Key::from_hash(*hasher.finalize().as_bytes())
-            .as_str()
-            .to_owned(),
-    ))
 }

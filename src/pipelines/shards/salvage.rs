@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::restore::{has_failed, hash_of, spool_files};
+use super::restore::{has_failed, spool_files};
 use super::{Chunks, ShortKey, judged_of, spool_key};
 use crate::core::{ErrorKind, FatalError, contain};
 use crate::engine::{
@@ -105,7 +105,7 @@ impl Chunks {
         let dir = &self.plan.dir;
         let shard = line.shard.as_ref().map(|name| dir.root().join(name));
         if let Some(shard) = &shard
-            && hash_of(shard)? != line.blake3
+            && Some(store::hash(shard)?.0) != line.blake3
         {
             return Err(refused("its shard is not the one that was written"));
         }

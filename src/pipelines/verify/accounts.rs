@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Fault, Faults, MAKE_AGAIN, without};
-use crate::core::{End, EndKind, FatalError, Funnel, ItemPath, StageCounts};
+use crate::core::{End, FatalError, Funnel, ItemPath, StageCounts};
 use crate::engine::ChunkLine;
 use crate::io::{Leave, RejectLine, RejectReader, RejectRow};
 use crate::pipelines::run_dir::RunDir;
@@ -141,20 +141,8 @@ impl Tally<'_> {
     }
 
     fn root(&mut self, rows: &[&ItemPath], rejects: &[RejectLine]) {
-        let kept = rows.iter().map(|path| End {
-            path,
-            stage: "",
-            kind: EndKind::Kept,
-        });
-        let ended = rejects.iter().map(|line| End {
-            path: &line.path,
-            stage: &line.stage,
-            kind: match line.outcome {
-                Leave::Rejected => EndKind::Rejected(&line.reason),
-                Leave::Failed => EndKind::Failed(&line.reason),
-            },
-        });
-        let ends: Vec<End<'_>> = kept.chain(ended).collect();
+        let kept = rows.iter().map(|path| End::kept(path));
+        let ends: Vec<End<'_>> = kept.chain(rejects.iter().map(RejectLine::end)).collect();
         match Funnel::of_ends(&self.stages, &ends) {
             Ok(funnel) => self.funnel.merge(&funnel),
             Err(what) => {

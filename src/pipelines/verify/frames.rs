@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Fault, SkippedSource, VerifyRequest, hash_of};
+use super::{Fault, SkippedSource, VerifyRequest};
 use crate::config::Config;
 use crate::core::{
     FatalError, Frame, FrameIndex, FrameRef, ItemError, ItemPath, ManifestEntry, Pts, Video,
@@ -167,7 +167,7 @@ impl Sources {
         let video = match self.open_video(entry) {
             Ok(video) => video,
             Err(error) => {
-                let local = local.as_deref().map(hash_of);
+                let local = local.as_deref().map(store::hash);
                 match local {
                     Some(Ok((got, _))) if got != video_id => looked.faults.push(replaced(&got)),
                     _ => looked

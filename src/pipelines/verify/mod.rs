@@ -290,7 +290,7 @@ fn check_shard(
     let stated = reader.as_ref().map(ShardReader::num_rows);
     found.schema_version = reader.as_ref().map(ShardReader::schema_version);
     let (hash, rows) = std::thread::scope(|scope| {
-        let hash = scope.spawn(|| hash_of(&path));
+        let hash = scope.spawn(|| store::hash(&path));
         let rows = reader.map(|reader| read_rows(reader, name, expected, frames, jobs));
         (hash.join(), rows)
     });
@@ -304,7 +304,7 @@ fn check_shard(
             }
         }
         Ok(Err(error)) => {
-            let what = format!("cannot be read: {error}");
+            let what = format!("cannot be read: {}", without(&error, &path));
             found.faults.push(Fault::of(name, what, MAKE_AGAIN));
         }
         Err(_) => found
@@ -379,13 +379,6 @@ fn read_rows(
 fn next(receive: &Mutex<Receiver<RowBatch>>) -> Option<RowBatch> {
     let receive = receive.lock().unwrap_or_else(PoisonError::into_inner);
     receive.recv().ok()
-}
-
-/// BLAKE3 of a file, hexadecimal, and its length.
-fn hash_of(path: &Path) -> std::io::Result<(String, u64)> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(std::fs::File::open(path)?)?;
-    Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
 }
 
 /// An error's words without the path, which the fault names already.
